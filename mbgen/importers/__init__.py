@@ -1,0 +1,1 @@
+"""Model files to Graph; the only way in for TFLite and ONNX."""

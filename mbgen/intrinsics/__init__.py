@@ -1,0 +1,1 @@
+"""C helpers and instructions, each text beside its meaning."""

@@ -1,0 +1,93 @@
+"""What lowering hands to the library writer: kernels as C text, the calls that run the network, and their constants.
+
+Knows C spellings and layer names. May not know TVM, templates or the arena.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mbgen.graph import Array, DType
+
+
+@dataclass(frozen=True, order=True)
+class VectorType:
+    """A SIMD vector of `lanes` elements of one type (`element` as NumPy spells it, int16 and int64 included)."""
+
+    element: str
+    lanes: int
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One pointer parameter of a kernel."""
+
+    name: str  # "input", "weights", "bias", "output" ...
+    element: str  # element type as NumPy spells it
+    elements: int  # how many elements the kernel may touch
+    const: bool  # read only
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One C function, printed from lowered TIR; layers of the same form share it."""
+
+    symbol: str  # whole C identifier, library prefix included: NAME_layer_op
+    family: str  # "conv2d", "depthwise", "pointwise", "dense", "average_pool", "add", ...
+    summary: tuple[str, ...]  # comment lines: shapes and the schedule in words
+    parameters: tuple[Parameter, ...]
+    body: str  # statements, indented by four spaces, newline at the end
+    vectors: frozenset[VectorType]  # vector types the body uses
+    helpers: frozenset[str]  # names in mbgen.intrinsics.HELPERS that the body calls
+    schedule: str  # the schedule in one line, e.g. "gemm mr=4 nr=8 k=1"
+    schedule_source: str  # "default", or where the record came from
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """One array of the weights file, packed as its kernel reads it."""
+
+    symbol: str  # whole C identifier, library prefix included
+    data: Array = field(repr=False)  # one-dimensional
+    dtype: DType
+    layer: str
+    summary: str  # comment: role, logical shape and packing
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.data.nbytes)
+
+
+@dataclass(frozen=True)
+class ActivationArgument:
+    """The place of a tensor: the caller's input or output, or an offset in the arena; the plan decides."""
+
+    tensor: str
+
+
+@dataclass(frozen=True)
+class ConstantArgument:
+    """A constant's address."""
+
+    symbol: str
+
+
+Argument = ActivationArgument | ConstantArgument
+
+
+@dataclass(frozen=True)
+class Call:
+    """Layer `layer` runs kernel `kernel` with `arguments`, in the order of the kernel's parameters."""
+
+    layer: str
+    kernel: str
+    arguments: tuple[Argument, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class LoweredNetwork:
+    """All kernels, in the order of first use; the calls in running order; the constants. Reshapes have no call."""
+
+    kernels: tuple[Kernel, ...]
+    calls: tuple[Call, ...]
+    constants: tuple[Constant, ...]

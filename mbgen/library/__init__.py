@@ -1,0 +1,1 @@
+"""From kernels, plan and constants to the files of a C library."""

@@ -1,0 +1,1 @@
+"""From a layer to a C kernel: compute definition, schedule, lowered TIR, C text."""

@@ -1,0 +1,1 @@
+"""Exact graph rewrites, each Graph -> Graph, one a file."""

@@ -1,0 +1,1 @@
+"""Where every activation lives: lifetimes and placement in the arena."""
