@@ -223,6 +223,21 @@ def add_parameters(layer: Add, graph: Graph) -> FixedPointAdd | FloatAdd:
     return FixedPointAdd(ADD_LEFT_SHIFT, (m_a, m_b, m_y), (h_a, h_b, h_y))
 
 
+def add(a: Array, b: Array, parameters: FixedPointAdd | FloatAdd, tensor: Tensor, clamp: Clamp) -> Array:
+    """The sum of a - zp_a and b - zp_b, given as integers, in the output tensor's type."""
+    if isinstance(parameters, FloatAdd):
+        s_a, s_b, s_y = np.array(parameters.scale, np.float32)
+        scaled: Array = np.rint((a.astype(np.float32) * s_a + b.astype(np.float32) * s_b) / s_y)
+    else:
+        steps = tuple(zip(parameters.multiplier, parameters.shift, strict=True))
+        left, right = (
+            multiply_by_quantized_multiplier(np.asarray(q, np.int64) << parameters.left_shift, *step)
+            for q, step in zip((a, b), steps[:2], strict=True)
+        )
+        scaled = multiply_by_quantized_multiplier(left + right, *steps[2])
+    return saturate(scaled + zero_point(tensor), tensor, clamp)
+
+
 # --- element by element --------------------------------------------------------------------------------------------
 
 
