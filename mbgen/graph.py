@@ -179,6 +179,11 @@ class AveragePool2D(Layer):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Mean(Layer):
+    """Mean over height and width, both kept as 1: TFLite's quantised MEAN, which rounds unlike its AVERAGE_POOL_2D."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Add(Layer):
     """Element-wise sum of two activations of the same shape."""
 
@@ -396,6 +401,14 @@ def _(layer: AveragePool2D, graph: Graph) -> Shape:
         window_output(image[2], layer.kernel[1], layer.stride[1], 1, pad.left + pad.right),
         image[3],
     )
+
+
+@infer_shape.register
+def _(layer: Mean, graph: Graph) -> Shape:
+    image = graph.tensors[layer.inputs[0]].shape
+    if len(image) != 4:
+        raise GraphError(f"{layer.name}: cannot take the mean of an input of shape {list(image)}")
+    return (image[0], 1, 1, image[3])
 
 
 @infer_shape.register
