@@ -1,1 +1,49 @@
-"""C helpers and instructions, each text beside its meaning."""
+"""C helpers and instructions, each text beside its meaning.
+
+A helper's key is its C name without prefix, with `@` and the instruction set behind it where it is not portable.
+Knows C and arithmetic. May not know TVM, layers or templates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from mbgen.intrinsics.avx2 import AVX2
+from mbgen.intrinsics.helper import Helper
+from mbgen.intrinsics.neon import NEON
+from mbgen.intrinsics.scalar import SCALAR
+from mbgen.intrinsics.vector import portable
+
+__all__ = ["HELPERS", "Helper", "closure", "find"]
+
+_SETS = {"avx2": AVX2, "neon": NEON}
+_PORTABLE = (*SCALAR, *portable(4), *portable(8))
+
+HELPERS: Mapping[str, Helper] = MappingProxyType(
+    {helper.name: helper for helper in _PORTABLE}
+    | {f"{helper.name}@{isa}": helper for isa, helpers in _SETS.items() for helper in helpers}
+)
+
+
+def find(name: str, instruction_set: Iterable[str]) -> str:
+    """The key of the best helper called `name` for a core with these instruction sets."""
+    for isa in instruction_set:
+        if f"{name}@{isa}" in HELPERS:
+            return f"{name}@{isa}"
+    return name
+
+
+def closure(keys: Iterable[str]) -> tuple[str, ...]:
+    """The keys and all that they require, each after what it requires, in an order that does not depend on hashing."""
+    ordered: dict[str, None] = {}
+
+    def visit(key: str) -> None:
+        if key not in ordered:
+            for required in HELPERS[key].requires:
+                visit(required)
+            ordered[key] = None
+
+    for key in sorted(keys):
+        visit(key)
+    return tuple(ordered)

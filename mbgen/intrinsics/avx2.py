@@ -1,0 +1,133 @@
+"""AVX2 helpers on eight lanes, where the compiler does not find the instruction from portable C.
+
+Facts on the instructions: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2.
+"""
+
+from __future__ import annotations
+
+from mbgen.intrinsics.helper import Helper
+from mbgen.intrinsics.vector import narrow_meaning, portable, vector, widen_meaning
+
+LANES = 8
+_HEADERS = ("immintrin.h",)
+_I32X8 = frozenset({vector("i32", LANES)})
+_F32X8 = frozenset({vector("f32", LANES)})
+_MEANINGS = {helper.name: helper.meaning for helper in portable(LANES)}
+
+
+def _binary(name: str, vector_type: str, intrinsic: str) -> Helper:
+    register = "__m256" if vector_type == "f32x8" else "__m256i"
+    return Helper(
+        name,
+        f"""\
+static NAME_INLINE name_{vector_type} name_{name}(name_{vector_type} a, name_{vector_type} b)
+{{
+    return (name_{vector_type}){intrinsic}(({register})a, ({register})b);
+}}
+""",
+        _MEANINGS[name],
+        _HEADERS,
+        _F32X8 if vector_type == "f32x8" else _I32X8,
+    )
+
+
+AVX2 = (
+    _binary("min_i32x8", "i32x8", "_mm256_min_epi32"),
+    _binary("max_i32x8", "i32x8", "_mm256_max_epi32"),
+    _binary("min_f32x8", "f32x8", "_mm256_min_ps"),
+    _binary("max_f32x8", "f32x8", "_mm256_max_ps"),
+    Helper(
+        "widen_i8x8",
+        """\
+static NAME_INLINE name_i32x8 name_widen_i8x8(const int8_t *source)
+{
+    return (name_i32x8)_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)source));
+}
+""",
+        widen_meaning,
+        _HEADERS,
+        _I32X8,
+    ),
+    Helper(
+        "widen_u8x8",
+        """\
+static NAME_INLINE name_i32x8 name_widen_u8x8(const uint8_t *source)
+{
+    return (name_i32x8)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)source));
+}
+""",
+        widen_meaning,
+        _HEADERS,
+        _I32X8,
+    ),
+    Helper(
+        "narrow_i8x8",
+        """\
+static NAME_INLINE void name_narrow_i8x8(int8_t *target, name_i32x8 value)
+{
+    const __m128i low = _mm256_castsi256_si128((__m256i)value);
+    const __m128i high = _mm256_extracti128_si256((__m256i)value, 1);
+    const __m128i words = _mm_packs_epi32(low, high);
+
+    _mm_storel_epi64((__m128i *)(void *)target, _mm_packs_epi16(words, words));
+}
+""",
+        narrow_meaning,
+        _HEADERS,
+        _I32X8,
+    ),
+    Helper(
+        "narrow_u8x8",
+        """\
+static NAME_INLINE void name_narrow_u8x8(uint8_t *target, name_i32x8 value)
+{
+    const __m128i low = _mm256_castsi256_si128((__m256i)value);
+    const __m128i high = _mm256_extracti128_si256((__m256i)value, 1);
+    const __m128i words = _mm_packs_epi32(low, high);
+
+    _mm_storel_epi64((__m128i *)(void *)target, _mm_packus_epi16(words, words));
+}
+""",
+        narrow_meaning,
+        _HEADERS,
+        _I32X8,
+    ),
+    Helper(
+        "requantize_i32x8",
+        """\
+/* acc * multiplier / 2^(31 + shift), rounded twice as TFLite does; shift >= 1. Even and odd lanes apart. */
+static NAME_INLINE name_i32x8 name_requantize_i32x8(name_i32x8 acc, name_i32x8 multiplier, name_i32x8 shift)
+{
+    const __m256i nudge = _mm256_set1_epi64x((int64_t)1 << 30);
+    const __m256i even = _mm256_mul_epi32((__m256i)acc, (__m256i)multiplier);
+    const __m256i odd_multiplier = _mm256_srli_epi64((__m256i)multiplier, 32);
+    const __m256i odd = _mm256_mul_epi32(_mm256_srli_epi64((__m256i)acc, 32), odd_multiplier);
+    const __m256i low = _mm256_srli_epi64(_mm256_add_epi64(even, nudge), 31);
+    const __m256i high = _mm256_slli_epi64(_mm256_add_epi64(odd, nudge), 1);
+    const __m256i product = _mm256_blend_epi32(low, high, 0xAA);
+    const __m256i half = _mm256_srli_epi32(_mm256_sllv_epi32(_mm256_set1_epi32(1), (__m256i)shift), 1);
+    const __m256i nudged = _mm256_add_epi32(_mm256_add_epi32(product, half), _mm256_srai_epi32(product, 31));
+
+    return (name_i32x8)_mm256_srav_epi32(nudged, (__m256i)shift);
+}
+""",
+        _MEANINGS["requantize_i32x8"],
+        _HEADERS,
+        _I32X8,
+    ),
+    Helper(
+        "scale_round_i32x8",
+        """\
+/* acc * scale in float32, cut to [low, high], then rounded half to even (the processor's default mode). */
+static NAME_INLINE name_i32x8 name_scale_round_i32x8(name_i32x8 acc, name_f32x8 scale, name_f32x8 low, name_f32x8 high)
+{
+    const __m256 scaled = _mm256_mul_ps(_mm256_cvtepi32_ps((__m256i)acc), (__m256)scale);
+
+    return (name_i32x8)_mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(scaled, (__m256)low), (__m256)high));
+}
+""",
+        _MEANINGS["scale_round_i32x8"],
+        _HEADERS,
+        _I32X8 | _F32X8,
+    ),
+)

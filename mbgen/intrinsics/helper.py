@@ -1,0 +1,28 @@
+"""The noun of this package: one C function that kernels may call, with its meaning beside its text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from mbgen.graph import Array
+from mbgen.kernel import VectorType
+
+
+@dataclass(frozen=True)
+class Helper:
+    """A `static inline` C function and what it computes.
+
+    In `source`, `name_` stands for the library's prefix and `NAME_` for the same in capitals. `meaning` takes and gives
+    NumPy arrays, element by element; tests run the C on every target against it.
+    """
+
+    name: str  # C name without prefix: operation, element type, lanes
+    source: str = field(repr=False)
+    meaning: Callable[..., Array] = field(repr=False)
+    headers: tuple[str, ...] = ()
+    vectors: frozenset[VectorType] = frozenset()
+    requires: tuple[str, ...] = ()  # keys in HELPERS that the source calls
+
+    def text(self, prefix: str) -> str:
+        return self.source.replace("NAME_", f"{prefix.upper()}_").replace("name_", f"{prefix}_")

@@ -1,0 +1,207 @@
+"""Portable C99 helpers on single values: the exact form of every operation, whatever the core.
+
+A right shift of a negative value is arithmetic on every compiler that mbgen supports.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mbgen import numerics
+from mbgen.graph import Array
+from mbgen.intrinsics.helper import Helper
+
+
+def _requantize(acc: Array, multiplier: Array, shift: Array) -> Array:
+    return numerics.multiply_by_quantized_multiplier(acc, multiplier, -np.asarray(shift)).astype(np.int32)
+
+
+def _requantize_wide(acc: Array, multiplier: Array, shift: Array) -> Array:
+    return numerics.multiply_by_quantized_multiplier(acc, multiplier, shift).astype(np.int32)
+
+
+def _scale_round(acc: Array, scale: Array, low: Array, high: Array) -> Array:
+    scaled = np.asarray(acc).astype(np.float32) * np.asarray(scale, np.float32)
+    return np.rint(np.clip(scaled, low, high)).astype(np.int32)
+
+
+def _round_away(value: Array) -> Array:
+    return numerics.round_half_away(value).astype(np.int32)
+
+
+def _round_even(value: Array) -> Array:
+    return np.rint(value).astype(np.int32)
+
+
+def _average(total: Array, count: Array) -> Array:
+    total, count = np.asarray(total, np.int64), np.asarray(count, np.int64)
+    magnitude: Array = (np.abs(total) + count // 2) // count
+    return np.asarray(np.sign(total) * magnitude, np.int32)
+
+
+def _leading_zeros(value: Array) -> Array:
+    return np.array([32 - int(v).bit_length() for v in np.ravel(value)], np.int32).reshape(np.shape(value))
+
+
+def _reciprocal(value: Array) -> Array:
+    return np.array([numerics.reciprocal(int(v)) for v in np.ravel(value)], np.int32).reshape(np.shape(value))
+
+
+SCALAR = (
+    Helper(
+        "min_i32",
+        """\
+static NAME_INLINE int32_t name_min_i32(int32_t a, int32_t b)
+{
+    return a < b ? a : b;
+}
+""",
+        np.minimum,
+    ),
+    Helper(
+        "max_i32",
+        """\
+static NAME_INLINE int32_t name_max_i32(int32_t a, int32_t b)
+{
+    return a > b ? a : b;
+}
+""",
+        np.maximum,
+    ),
+    Helper(
+        "min_f32",
+        """\
+static NAME_INLINE float name_min_f32(float a, float b)
+{
+    return a < b ? a : b;
+}
+""",
+        np.minimum,
+    ),
+    Helper(
+        "max_f32",
+        """\
+static NAME_INLINE float name_max_f32(float a, float b)
+{
+    return a > b ? a : b;
+}
+""",
+        np.maximum,
+    ),
+    Helper(
+        "requantize_i32",
+        """\
+/* acc * multiplier / 2^(31 + shift), rounded twice as TFLite does: half up, then half away from zero; shift >= 1. */
+static NAME_INLINE int32_t name_requantize_i32(int32_t acc, int32_t multiplier, int32_t shift)
+{
+    const int32_t high = (int32_t)(((int64_t)acc * multiplier + ((int64_t)1 << 30)) >> 31);
+    const int32_t half = (int32_t)1 << (shift - 1);
+
+    return (high + half - (high < 0 ? 1 : 0)) >> shift;
+}
+""",
+        _requantize,
+    ),
+    Helper(
+        "requantize_wide_i32",
+        """\
+/* acc * multiplier * 2^(shift - 31), rounded twice as TFLite does; shift is positive to the left. */
+static NAME_INLINE int32_t name_requantize_wide_i32(int32_t acc, int32_t multiplier, int32_t shift)
+{
+    const int32_t left = shift > 0 ? shift : 0;
+    const int32_t right = shift > 0 ? 0 : -shift;
+    const int64_t scaled = (int64_t)acc * ((int64_t)1 << left);
+    const int32_t high = (int32_t)((scaled * multiplier + ((int64_t)1 << 30)) >> 31);
+    const int32_t half = (int32_t)((((int64_t)1 << right)) >> 1);
+
+    return (int32_t)(((int64_t)high + half - (high < 0 && right > 0 ? 1 : 0)) >> right);
+}
+""",
+        _requantize_wide,
+    ),
+    Helper(
+        "round_even_f32",
+        """\
+/* To the nearest integer, half to even; |value| < 2^22. Adding 1.5 * 2^23 leaves no bit for a fraction. */
+static NAME_INLINE int32_t name_round_even_f32(float value)
+{
+    return (int32_t)((value + 12582912.0F) - 12582912.0F);
+}
+""",
+        _round_even,
+    ),
+    Helper(
+        "round_away_f32",
+        """\
+/* To the nearest integer, half away from zero; |value| < 2^31. */
+static NAME_INLINE int32_t name_round_away_f32(float value)
+{
+    const int32_t whole = (int32_t)value;
+    const float rest = value - (float)whole;
+
+    return whole + (rest >= 0.5F ? 1 : 0) - (rest <= -0.5F ? 1 : 0);
+}
+""",
+        _round_away,
+    ),
+    Helper(
+        "scale_round_i32",
+        """\
+/* acc * scale in float32, cut to [low, high], then rounded half to even. */
+static NAME_INLINE int32_t name_scale_round_i32(int32_t acc, float scale, float low, float high)
+{
+    return name_round_even_f32(name_min_f32(name_max_f32((float)acc * scale, low), high));
+}
+""",
+        _scale_round,
+        requires=("min_f32", "max_f32", "round_even_f32"),
+    ),
+    Helper(
+        "average_i32",
+        """\
+/* total / count, rounded to nearest, half away from zero. */
+static NAME_INLINE int32_t name_average_i32(int32_t total, int32_t count)
+{
+    return (total > 0 ? total + count / 2 : total - count / 2) / count;
+}
+""",
+        _average,
+    ),
+    Helper(
+        "leading_zeros_i32",
+        """\
+/* Zero bits above the highest set bit; value > 0. */
+static NAME_INLINE int32_t name_leading_zeros_i32(int32_t value)
+{
+    int32_t zeros = 0;
+
+    for (uint32_t bits = (uint32_t)value; bits < 0x80000000U; bits <<= 1) {
+        zeros++;
+    }
+    return zeros;
+}
+""",
+        _leading_zeros,
+    ),
+    Helper(
+        "reciprocal_i32",
+        """\
+/* 1 / (1 + value) for value in [0, 1), Q0.31 to Q0.31: three Newton-Raphson steps, as gemmlowp takes them. */
+static NAME_INLINE int32_t name_reciprocal_i32(int32_t value)
+{
+    const int64_t nudge = (int64_t)1 << 30;
+    const int64_t denominator = ((int64_t)value + ((int64_t)1 << 31)) >> 1;
+    int64_t estimate = 1515870810 + ((denominator * -1010580540 + nudge) >> 31); /* 48/17 - 32/17 d, Q2.29 */
+
+    for (int32_t step = 0; step < 3; step++) {
+        const int64_t error = ((int64_t)1 << 29) - ((denominator * estimate + nudge) >> 31);
+
+        estimate += ((estimate * error + nudge) >> 31) * 4;
+    }
+    return (int32_t)(estimate * 2 > INT32_MAX ? INT32_MAX : estimate * 2);
+}
+""",
+        _reciprocal,
+    ),
+    Helper("expf", "", lambda x: np.exp(np.asarray(x, np.float32)), headers=("math.h",)),
+)
