@@ -127,7 +127,5 @@ def portable(lanes: int) -> tuple[Helper, ...]:
         _lane_by_lane("max_f32", pair_f32, lanes),
         _lane_by_lane("requantize_i32", fixed_point, lanes),
         _lane_by_lane("requantize_wide_i32", fixed_point, lanes),
-        _lane_by_lane(
-            "scale_round_i32", "i32", (("i32", "acc"), ("f32", "scale"), ("f32", "low"), ("f32", "high")), lanes
-        ),
+        _lane_by_lane("scale_round_i32", scale_round, lanes),
     )
