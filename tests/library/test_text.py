@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mbgen.library.text import comment, float_literal, integer_macro, shape
+
+
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        ("plain text, 3x3", "plain text, 3x3"),
+        ("*/ system(); /*", "* / system(); / *"),
+        ("*/*/*", "* / * / *"),
+        ("what??/", "what? ?/"),
+        ("????", "? ? ? ?"),
+        ("ends in \\", "ends in /"),
+        ("*\\", "* /"),
+        ("two\nlines\r\n\ttab", "two lines tab"),
+        ("caf\u00e9 \u202e \x00", "caf_ _ _"),
+    ],
+)
+def test_comments_are_defused(text: str, safe: str) -> None:
+    assert comment(text) == safe
+
+
+@given(st.text(alphabet=st.one_of(st.sampled_from("*/?\\\n\r"), st.characters())))
+def test_no_text_ends_a_comment_or_joins_lines(text: str) -> None:
+    safe = comment(text)
+    assert safe.isascii()
+    assert not safe or safe.isprintable()
+    assert not any(sequence in safe for sequence in ("*/", "/*", "??", "\\"))
+
+
+def test_hostile_text_compiles_as_a_comment(tmp_path: Path) -> None:
+    hostile = ["*/ #error a", "??/", "\\", "/* */", "*??/\n/ int x = 1;", "// \\", "\x00*/"]
+    source = tmp_path / "comments.c"
+    source.write_text("".join(f"/* {comment(text)} */\n" for text in hostile) + "typedef int something;\n")
+    command = ["gcc", "-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", str(source)]
+    assert subprocess.run(command, capture_output=True, text=True, check=False).stderr == ""
+
+
+@given(st.floats(width=32, allow_nan=False, allow_infinity=False))
+def test_float_literals_read_back_exactly(value: float) -> None:
+    literal = float_literal(value)
+    assert literal.endswith("f")
+    assert np.float32(literal[:-1]).tobytes() == np.float32(value).tobytes()
+    assert "." in literal or "e" in literal
+
+
+def test_small_spellings() -> None:
+    assert (integer_macro(5), integer_macro(0), integer_macro(-128)) == ("5", "0", "(-128)")
+    assert (float_literal(1), float_literal(1e-30), float_literal(0.1)) == ("1.0f", "1e-30f", "0.1f")
+    assert shape((1, 48, 48, 8)) == "48x48x8"
+    assert shape((1, 1000)) == "1000"
