@@ -39,8 +39,9 @@ TOOLS
 }
 
 missing() {
+    separator=
     "${purpose}_tools" | while read -r package probe; do
-        sh -c "$probe" >/dev/null 2>&1 || printf '%s ' "$package"
+        sh -c "$probe" >/dev/null 2>&1 || { printf '%s%s' "$separator" "$package" && separator=' '; }
     done
 }
 
