@@ -6,8 +6,9 @@ time; may not know TVM, targets, or how a graph is executed.
 
 Notation: `q` is a stored integer, real = scale * (q - zero_point); x, w, y are a layer's input, weights and output.
 
-Rounding. TFLite: `multiply_by_quantized_multiplier` rounds twice. QDQ: float32 throughout, each operation rounded on
-its own (a product and a sum are never contracted into one), then once half to even.
+Rounding. TFLite: `multiply_by_quantized_multiplier` rounds twice; dense layers alone are rescaled in double and rounded
+once. QDQ: float32 throughout, each operation rounded on its own (a product and a sum are never contracted into one),
+then once half to even.
 """
 
 from __future__ import annotations
@@ -60,6 +61,24 @@ class FloatScale:
     """QDQ's rescaling: one float32 factor for each output channel."""
 
     scale: Array = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class DoubleScale:
+    """TFLite's rescaling of dense layers: one double factor for each output channel; see `requantize`."""
+
+    scale: Array = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class SingleRounding:
+    """Integers for a DoubleScale: y = clamp(((acc * multiplier + 2^(shift - 1)) >> shift) + zp_y), in int64.
+
+    `multiplier` is int64 and `shift` int32 in 1 .. 62, one for each output channel; the products do not overflow.
+    """
+
+    multiplier: Array = field(repr=False)
+    shift: Array = field(repr=False)
 
 
 def quantize_multiplier(real: float) -> tuple[int, int]:
@@ -138,12 +157,12 @@ def zero_point(tensor: Tensor) -> int:
     return quantization(tensor).zero_point[0]
 
 
-def output_scale(layer: WeightedLayer, graph: Graph) -> FixedPoint | FloatScale:
+def output_scale(layer: WeightedLayer, graph: Graph) -> FixedPoint | DoubleScale | FloatScale:
     """What brings the int32 sums of a layer to the output's scale, `oc` entries whether per channel or not.
 
-    TFLite: the real multiplier is s_x * s_w / s_y in double, except that where TFLite treats the weights as one tensor
-    (uint8 convolutions, and dense layers with one scale) s_x * s_w is rounded to float32 first
-    (`GetQuantizedConvolutionMultipler`). QDQ: float32(float32(s_x * s_w) / s_y), which is ONNX Runtime's.
+    TFLite: the real multiplier is s_x * s_w / s_y in double, except that for uint8 convolutions s_x * s_w is rounded to
+    float32 first (`GetQuantizedConvolutionMultipler`). Convolutions use its fixed-point form, dense layers the double
+    itself (LiteRT's reference `FullyConnected`). QDQ: float32(float32(s_x * s_w) / s_y), which is ONNX Runtime's.
     """
     x, y, w = graph.layer_inputs(layer)[0], graph.layer_output(layer), graph.tensors[layer.weights]
     s_x, s_y, s_w = tensor_scale(x), tensor_scale(y), np.array(quantization(w).scale)
@@ -151,9 +170,66 @@ def output_scale(layer: WeightedLayer, graph: Graph) -> FixedPoint | FloatScale:
     if graph.numerics is Numerics.QDQ:
         ratio = product.astype(np.float32) / np.float32(s_y)
         return FloatScale(np.ascontiguousarray(np.broadcast_to(ratio, y.shape[-1:])))
-    if x.dtype == "uint8" or (isinstance(layer, Dense) and len(s_w) == 1):
+    if isinstance(layer, Dense):
+        return DoubleScale(np.ascontiguousarray(np.broadcast_to(product / s_y, y.shape[-1:])))
+    if x.dtype == "uint8":
         product = product.astype(np.float32).astype(np.float64)
     return fixed_point(np.broadcast_to(product / s_y, y.shape[-1:]))
+
+
+def sum_range(layer: Dense, graph: Graph) -> tuple[Array, Array]:
+    """The least and the greatest sum, bias included, that any input can give each output channel; int64 [oc]."""
+    x, weights = graph.layer_inputs(layer)[0], centered_weights(layer, graph).astype(np.int64)
+    ends = np.array(INTEGER_RANGE[x.dtype]) - zero_point(x)
+    products = weights[..., np.newaxis] * ends
+    bias = 0 if layer.bias is None else graph.constant(layer.bias).astype(np.int64)
+    return products.min(axis=-1).sum(axis=-1) + bias, products.max(axis=-1).sum(axis=-1) + bias
+
+
+def single_rounding(layer: Dense, graph: Graph) -> SingleRounding:
+    """Integers that give a TFLite dense layer's outputs without double arithmetic, proved equal for every possible sum.
+
+    Both forms are step functions that never fall, so they are equal if they step at the same sums. The multiplier is
+    scale * 2^shift, to nearest or a few units beside it, with the largest shift whose products fit int64. Raises
+    GraphError where none of these steps as TFLite does, which takes sums near the limits of int32.
+    """
+    output, scale = graph.layer_output(layer), output_scale(layer, graph)
+    if not isinstance(scale, DoubleScale):
+        raise GraphError(f"{layer.name}: {graph.numerics.name} dense layers are not rescaled in double")
+    low, high = (bound - zero_point(output) for bound in bounds(layer.clamp, output))
+    levels = np.arange(low + 1, high + 1)
+    pairs = []
+    for channel, (real, least, greatest) in enumerate(zip(scale.scale, *sum_range(layer, graph), strict=True)):
+        pair = _stepping_alike(float(real), int(least), int(greatest), levels)
+        if pair is None:
+            raise GraphError(
+                f"{layer.name}: no integer multiplier rounds the sums of channel {channel}, {least} to {greatest}, "
+                "as TFLite's double does; quantise the layer with a smaller bias"
+            )
+        pairs.append(pair)
+    multiplier, shift = zip(*pairs, strict=True)
+    return SingleRounding(np.array(multiplier, np.int64), np.array(shift, np.int32))
+
+
+def _stepping_alike(real: float, least: int, greatest: int, levels: Array) -> tuple[int, int] | None:
+    """(multiplier, shift) that reach every level at the same sum in [least, greatest] as `round_half_away` of real."""
+    largest = max(abs(least), abs(greatest), 1)
+    shift = min(62, 62 - math.frexp(real * largest)[1])
+    if shift < 1:
+        return None
+    guess = np.clip(np.floor((levels - 0.5) / real), least - 4, greatest + 4).astype(np.int64)
+    nearby = guess + np.arange(-3, 4)[:, np.newaxis]
+    first = nearby[np.argmax(round_half_away(nearby * real) >= levels, axis=0), np.arange(len(levels))]
+    inside = (first > least) & (first <= greatest)
+    first, levels = first[inside], levels[inside]
+    half = 1 << (shift - 1)
+    for offset in (0, 1, -1, 2, -2, 3, -3):
+        multiplier = round(math.ldexp(real, shift)) + offset
+        if np.all((first * multiplier + half) >> shift >= levels) and np.all(
+            ((first - 1) * multiplier + half) >> shift < levels
+        ):
+            return multiplier, shift
+    return None
 
 
 def centered_weights(layer: WeightedLayer, graph: Graph) -> Array:
@@ -263,16 +339,19 @@ def dequantize(q: Array, tensor: Tensor) -> Array:
     return centered.astype(np.float32) * np.float32(tensor_scale(tensor))
 
 
-def requantize(acc: Array, scale: FixedPoint | FloatScale, tensor: Tensor, clamp: Clamp) -> Array:
+def requantize(acc: Array, scale: FixedPoint | DoubleScale | FloatScale, tensor: Tensor, clamp: Clamp) -> Array:
     """Integer sums `[..., oc]` to the output tensor's type.
 
-    TFLite: clamp(multiply_by_quantized_multiplier(acc) + zp_y). QDQ: clamp(rint(float32(acc) * scale) + zp_y) with one
-    rounding to float32 for the conversion, one for the product, and rint half to even.
+    TFLite: clamp(multiply_by_quantized_multiplier(acc) + zp_y); in dense layers clamp(round(double(acc) * scale) +
+    zp_y), the product rounded to double, then half away from zero. QDQ: clamp(rint(float32(acc) * scale) + zp_y) with
+    one rounding to float32 for the conversion, one for the product, and rint half to even.
     """
     if isinstance(scale, FixedPoint):
         scaled = multiply_by_quantized_multiplier(acc, scale.multiplier, scale.shift)
+    elif isinstance(scale, DoubleScale):
+        scaled = round_half_away(acc.astype(np.float64) * scale.scale)
     else:
-        scaled = np.rint(acc.astype(np.float32) * scale.scale).astype(np.int64)
+        scaled = np.rint(acc.astype(np.float32) * scale.scale)
     return saturate(scaled + zero_point(tensor), tensor, clamp)
 
 

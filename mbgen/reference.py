@@ -199,7 +199,8 @@ def _(layer: Softmax, graph: Graph, inputs: list[Array]) -> Array:
     if output.dtype == "float32":
         x = inputs[0]
         e: Array = np.exp((x - x.max(axis=-1, keepdims=True)) * np.float32(layer.beta))
-        return e / e.sum(axis=-1, keepdims=True)
+        e /= e.sum(axis=-1, keepdims=True)
+        return e
     row_softmax = numerics.qdq_softmax if graph.numerics is Numerics.QDQ else numerics.tflite_softmax
     table = numerics.softmax_table(layer, graph)
     rows = [row_softmax(row, table, output) for row in inputs[0].reshape(-1, output.shape[-1])]
