@@ -95,10 +95,11 @@ def quantize_multiplier(real: float) -> tuple[int, int]:
     return (0, 0) if shift < -31 else (multiplier, shift)
 
 
-def fixed_point(reals: Array) -> FixedPoint:
-    """`quantize_multiplier` of each entry."""
-    pairs = [quantize_multiplier(float(real)) for real in reals]
-    return FixedPoint(*(np.array(column, np.int32) for column in zip(*pairs, strict=True)))
+def fixed_point(reals: Array, channels: int) -> FixedPoint:
+    """`quantize_multiplier` of each entry, or of the only one for every channel."""
+    pairs = np.array([quantize_multiplier(float(real)) for real in reals], np.int32)
+    multiplier, shift = np.broadcast_to(pairs, (channels, 2)).T.copy()
+    return FixedPoint(multiplier, shift)
 
 
 def saturating_rounding_doubling_high_mul(a: Array, b: Array | int) -> Array:
@@ -166,15 +167,14 @@ def output_scale(layer: WeightedLayer, graph: Graph) -> FixedPoint | DoubleScale
     """
     x, y, w = graph.layer_inputs(layer)[0], graph.layer_output(layer), graph.tensors[layer.weights]
     s_x, s_y, s_w = tensor_scale(x), tensor_scale(y), np.array(quantization(w).scale)
-    product = s_x * s_w
+    product, channels = s_x * s_w, y.shape[-1]
     if graph.numerics is Numerics.QDQ:
-        ratio = product.astype(np.float32) / np.float32(s_y)
-        return FloatScale(np.ascontiguousarray(np.broadcast_to(ratio, y.shape[-1:])))
+        return FloatScale(np.broadcast_to(product.astype(np.float32) / np.float32(s_y), channels).copy())
     if isinstance(layer, Dense):
-        return DoubleScale(np.ascontiguousarray(np.broadcast_to(product / s_y, y.shape[-1:])))
+        return DoubleScale(np.broadcast_to(product / s_y, channels).copy())
     if x.dtype == "uint8":
         product = product.astype(np.float32).astype(np.float64)
-    return fixed_point(np.broadcast_to(product / s_y, y.shape[-1:]))
+    return fixed_point(product / s_y, channels)
 
 
 def sum_range(layer: Dense, graph: Graph) -> tuple[Array, Array]:

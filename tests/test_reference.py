@@ -164,6 +164,29 @@ def test_dense_is_tflites(case: tuple[Graph, Array]) -> None:
     assert_same_as_litert(*case)
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+@pytest.mark.parametrize("kind", [Conv2D, DepthwiseConv2D, Dense])
+@settings(max_examples=20, deadline=None)
+@given(s_x=SCALES, s_w=SCALES, magnitude=st.floats(3, 22))
+def test_sums_near_a_tie_are_rescaled_as_tflite_does(
+    kind: type[Conv2D] | type[DepthwiseConv2D] | type[Dense], dtype: DType, s_x: float, s_w: float, magnitude: float
+) -> None:
+    """Weights of zero and biases on both sides of each step of the output, for sums up to 2^30."""
+    low, high = INTEGER_RANGE[dtype]
+    s_y = float(np.float32(s_x * s_w * 2**magnitude))
+    steps = np.floor((np.arange(low, high + 1) - 0.5) * s_y / (s_x * s_w)).astype(np.int32)
+    sums = np.unique(steps + np.arange(-3, 5, dtype=np.int32)[:, np.newaxis])
+    count = len(sums)
+    spatial = () if kind is Dense else (1, 1)
+    shapes: dict[type[Layer], Shape] = {Dense: (count, 1), Conv2D: (count, 1, 1, 1), DepthwiseConv2D: (1, 1, count)}
+    x = Tensor("input", (1, *spatial, 1), dtype, per_tensor(s_x, 0))
+    weights = Tensor("w", shapes[kind], dtype, per_tensor(s_w, 0), np.zeros(shapes[kind], dtype))
+    bias = Tensor("b", (count,), "int32", None, sums)
+    y = Tensor("y", (1, *spatial, count), dtype, per_tensor(s_y, 0))
+    layer = kind(name="y", inputs=("input",), output="y", weights="w", bias="b")
+    assert_same_as_litert(graph_of([layer], [x, weights, bias, y]), np.zeros(x.shape, dtype))
+
+
 @FEW
 @given(st.data())
 def test_average_pool_is_tflites(data: st.DataObject) -> None:
