@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from mbgen.data import data_folder
 from mbgen.errors import MbgenError, MissingToolError, RefusedError
-from mbgen.target import load_target, target_names
+from mbgen.target import load_target, read_target, target_names
 from mbgen.toolchain import Purpose, build, require, run, status
 from tests.support.tools import require_target
 
@@ -81,6 +82,15 @@ def test_the_compiler_of_every_target_takes_its_flags(tmp_path: Path, name: str)
     source.write_text("int empty;\n")
     subprocess.run([target.compiler, *target.c_flags, "-Werror", "-c", source, "-o", result], check=True)
     assert result.exists()
+
+
+@pytest.mark.parametrize("variant", ["aarch64", "aarch64-dotprod"])
+def test_the_compiler_takes_the_flags_of_a_host_that_is_not_this_one(tmp_path: Path, variant: str) -> None:
+    compiler = require_target("cortex-a72").compiler
+    flags = read_target(data_folder("targets") / "host" / f"{variant}.toml", "host").c_flags
+    source = tmp_path / "empty.c"
+    source.write_text("int empty;\n")
+    subprocess.run([compiler, *flags, "-Werror", "-c", source, "-o", tmp_path / "empty.o"], check=True)
 
 
 def test_several_sources_become_one_program_with_the_maths_library(tmp_path: Path) -> None:

@@ -1,0 +1,234 @@
+"""Building a generated library into a test program and running it on its target: this machine, or QEMU.
+
+Knows a library by its manifest and public header only. May not know the graph, or what a layer's output should be.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jinja2
+import numpy as np
+
+from mbgen.data import data_folder
+from mbgen.errors import InputError, RefusedError
+from mbgen.graph import Array
+from mbgen.target import Target, load_target
+from mbgen.toolchain import build, run
+
+Json = Mapping[str, Any]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+BATCH_INPUTS = 16  # in one run of the program: few enough that progress shows
+BATCH_BYTES = 64 * 2**20  # of layer outputs in one run, unless one inference alone has more
+STACK_BYTES = 64 * 1024  # on bare metal
+START_SECONDS = 60.0  # that a run may take beside its MACs
+SECONDS_PER_MAC = 2e-6  # ten times what soft float takes in QEMU
+
+_C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "float32": "float"}
+
+
+def read_manifest(directory: Path) -> Json:
+    """The manifest of a generated library; InputError if there is none."""
+    try:
+        manifest: Json = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{directory} holds no library of mbgen: its manifest.json cannot be read ({error})"
+        ) from error
+    return manifest
+
+
+def run_layers(directory: Path, inputs: Array) -> Iterator[dict[str, Array]]:
+    """Run the library on its target and give, for each input, every layer's output by the layer's name.
+
+    `inputs` is `[n, h, w, c]` in the type of the network's input. The library is built once, with the flags in its
+    manifest, and runs in as many processes at a time as this machine has cores. Before each inference the arena and the
+    output are filled with 0xA5: a layer that reads what nothing has written gives itself away.
+
+    InputError if `inputs` does not fit the network; MissingToolError without compiler or emulator; RefusedError if the
+    library does not fit the emulated board, crashes, hangs or leaves a layer out.
+    """
+    manifest = read_manifest(directory)
+    target = load_target(manifest["target"]["name"])
+    layers = manifest["layers"]
+    _check_inputs(manifest, inputs)
+    dumped = np.dtype(
+        [(layer["name"], layer["dtype"], tuple(layer["output_shape"])) for layer in layers if _computes(layer)]
+    )
+    batch_inputs = max(1, min(BATCH_INPUTS, BATCH_BYTES // dumped.itemsize))
+    seconds = START_SECONDS + SECONDS_PER_MAC * manifest["macs_executed"] * batch_inputs
+
+    with tempfile.TemporaryDirectory(prefix="mbgen-") as name:
+        folder = Path(name)
+        program = _build_layers_program(directory, manifest, target, inputs, folder)
+
+        def run_batch(batch: Array) -> Array:
+            with tempfile.TemporaryDirectory(dir=folder) as run_name:
+                run_folder = Path(run_name)
+                batch.tofile(run_folder / "inputs.bin")
+                run(target, program, run_folder, seconds)
+                return _read_dump(run_folder / "outputs.bin", dumped, len(batch))
+
+        batches = [inputs[start : start + batch_inputs] for start in range(0, len(inputs), batch_inputs)]
+        for batch, dump in zip(batches, _map_in_order(run_batch, batches), strict=True):
+            for image, outputs in zip(batch, dump, strict=True):
+                yield _by_layer(layers, image, outputs)
+
+
+def self_test(directory: Path) -> None:
+    """Build the library and run its self-test on its target; RefusedError if it does not pass."""
+    manifest = read_manifest(directory)
+    target = load_target(manifest["target"]["name"])
+    _check_board(manifest, target, manifest["arena_bytes"])
+    run_program([directory], _render("self_test.c.j2", name=manifest["name"]))
+
+
+def run_program(directories: Sequence[Path], main: str, c_flags: Sequence[str] = (), seconds: float = 600) -> str:
+    """Build a C program from its `main` and libraries of one target, run it there, and return what it printed.
+
+    `main` may include `harness.h`, which prints and exits on bare metal too. `c_flags` come after the libraries' own.
+    Errors as `run_layers`; an exit code other than 0 is a RefusedError.
+    """
+    with tempfile.TemporaryDirectory(prefix="mbgen-") as name:
+        folder = Path(name)
+        target = load_target(read_manifest(directories[0])["target"]["name"])
+        return run(target, build_program(directories, main, folder, c_flags), folder, seconds)
+
+
+def build_program(directories: Sequence[Path], main: str, folder: Path, c_flags: Sequence[str] = ()) -> Path:
+    """As `run_program`, but only build, in `folder`; returns the executable."""
+    manifest = read_manifest(directories[0])
+    target = load_target(manifest["target"]["name"])
+    harness = data_folder("templates") / "harness"
+    source, executable = folder / "main.c", folder / "program"
+    source.write_text(main, encoding="ascii")
+    sources = [source, *(path for directory in directories for path in sorted((directory / "src").glob("*.c")))]
+    includes = [path for directory in directories for path in (directory / "include", directory / "src")]
+    link_flags: list[str] = []
+    if target.memory is not None:
+        script = folder / "cortex_m.ld"
+        script.write_text(_render("cortex_m.ld.j2", memory=target.memory, stack_bytes=STACK_BYTES), encoding="ascii")
+        sources += [harness / "startup.c", harness / "semihosting.c"]
+        link_flags = ["-nostartfiles", "-Wl,--gc-sections", "-T", str(script)]
+    else:
+        sources.append(harness / "linux.c")
+        if target.runner == "qemu-user":
+            link_flags = ["-static"]  # the emulated program finds no shared libraries of its own on this machine
+    include_flags = [flag for path in (*includes, harness) for flag in ("-I", str(path.resolve()))]
+    flags = [*manifest["target"]["c_flags"], *include_flags, *c_flags]
+    build(target, sources, executable, flags, link_flags)
+    return executable
+
+
+def _build_layers_program(directory: Path, manifest: Json, target: Target, inputs: Array, folder: Path) -> Path:
+    layers = manifest["layers"]
+    output = layers[-1]
+    output_bytes = _output_bytes(output)
+    input_elements = math.prod(inputs.shape[1:])
+    _check_board(manifest, target, manifest["arena_bytes"] + input_elements * inputs.itemsize + output_bytes)
+    hooks = folder / "hooks.h"
+    hooks.write_text(_render("hooks.h.j2", name=manifest["name"]), encoding="ascii")
+    main = _render(
+        "layers.c.j2",
+        name=manifest["name"],
+        input={"c_type": _C_TYPES[str(inputs.dtype)], "elements": input_elements},
+        output={"c_type": _C_TYPES[output["dtype"]], "elements": math.prod(output["output_shape"])},
+        layers=[
+            {"name": layer["name"], "start": _address(layer), "bytes": _output_bytes(layer) if _computes(layer) else 0}
+            for layer in layers
+        ],
+    )
+    return build_program([directory], main, folder, ["-include", str(hooks)])
+
+
+def _check_inputs(manifest: Json, inputs: Array) -> None:
+    first = next(layer for layer in manifest["layers"] if "input" in layer["inputs"])
+    expected = first["input_shapes"][first["inputs"].index("input")]
+    if list(inputs.shape[1:]) != expected[1:] or str(inputs.dtype) not in _C_TYPES:
+        raise InputError(
+            f"{manifest['name']}: each input must be {'x'.join(map(str, expected[1:]))} of int8, uint8 or float32; "
+            f"these are {'x'.join(map(str, inputs.shape[1:]))} of {inputs.dtype}"
+        )
+
+
+def _check_board(manifest: Json, target: Target, ram: int) -> None:
+    """Refuse what the emulated board has no room for; the linker would say so too, in its own words."""
+    if target.memory is None:
+        return
+    for what, needed, region in (
+        ("RAM", ram + STACK_BYTES, target.memory.data),
+        ("constants", manifest["constant_bytes"], target.memory.constants),
+    ):
+        if needed > region.size:
+            raise RefusedError(
+                f"{manifest['name']}: running it takes {needed:,} bytes of {what}; {target.machine}, the board that "
+                f"QEMU emulates for {target.name}, has {region.size:,}. Compile it for another target to run it here."
+            )
+
+
+def _read_dump(path: Path, dumped: np.dtype[Any], inputs: int) -> Array:
+    size = path.stat().st_size if path.exists() else 0
+    if size != inputs * dumped.itemsize:
+        raise RefusedError(
+            f"the library reported {size:,} bytes of layer outputs for {inputs} inputs; its manifest promises "
+            f"{inputs * dumped.itemsize:,}. Were its sources edited? Compile it again."
+        )
+    return np.fromfile(path, dumped)
+
+
+def _by_layer(layers: Iterable[Json], image: Array, outputs: Any) -> dict[str, Array]:
+    """One inference by layer; a reshape is its input's bytes under a new shape."""
+    values: dict[str, Array] = {"input": image}
+    for layer in layers:
+        value = outputs[layer["name"]] if _computes(layer) else values[layer["inputs"][0]]
+        values[layer["name"]] = value.reshape(layer["output_shape"])
+    del values["input"]
+    return values
+
+
+def _computes(layer: Json) -> bool:
+    return layer["kernel"] is not None
+
+
+def _output_bytes(layer: Json) -> int:
+    return math.prod(layer["output_shape"]) * np.dtype(layer["dtype"]).itemsize
+
+
+def _address(layer: Json) -> str:
+    """Where the layer's output is, as C."""
+    output = layer["output"]
+    return f"arena.bytes + {output['offset']}" if output["place"] == "arena" else output["place"]
+
+
+def _map_in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """As `map`, working on as many items at a time as there are cores, and no further ahead than that."""
+    workers = os.cpu_count() or 1
+    with ThreadPoolExecutor(workers) as pool:
+        running: deque[Future[Result]] = deque()
+        for item in items:
+            running.append(pool.submit(function, item))
+            if len(running) > workers:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
+
+
+def _render(template: str, **values: object) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(data_folder("templates") / "harness"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(template).render(values)

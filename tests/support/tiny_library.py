@@ -1,0 +1,131 @@
+"""A generated library in miniature, written by hand: enough of one to build and run, on any target."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from mbgen.graph import Array
+from mbgen.target import load_target
+
+HEADER = """
+#ifndef TINY_H
+#define TINY_H
+#include <stdint.h>
+#define TINY_ARENA_BYTES 16UL
+struct tiny_arena { int8_t bytes[TINY_ARENA_BYTES]; };
+enum tiny_status { TINY_OK = 0, TINY_ERROR_NULL, TINY_ERROR_SELF_TEST };
+enum tiny_status tiny_invoke(struct tiny_arena *arena, const float *input, float *output);
+enum tiny_status tiny_self_test(struct tiny_arena *arena);
+#endif
+"""
+
+WEIGHTS = """
+const float tiny_dequantize_1_scale[1] = { 0.25f };
+"""
+
+NETWORK = """
+#include <math.h>
+#include "tiny.h"
+#ifndef TINY_LAYER_BEGIN
+#define TINY_LAYER_BEGIN(layer)
+#endif
+#ifndef TINY_LAYER_END
+#define TINY_LAYER_END(layer)
+#endif
+
+extern const float tiny_dequantize_1_scale[1];
+
+enum tiny_status tiny_invoke(struct tiny_arena *arena, const float *input, float *output)
+{
+    int8_t *quantized = arena->bytes + 4;
+    if (!input || !output) {
+        return TINY_ERROR_NULL;
+    }
+    TINY_LAYER_BEGIN(0);
+    for (int i = 0; i < 12; ++i) {
+        quantized[i] = (int8_t)floorf(input[i] * 4.0f);
+    }
+    TINY_LAYER_END(0);
+    TINY_LAYER_BEGIN(2);
+    for (int i = 0; i < 12; ++i) {
+        output[i] = (float)quantized[i] * tiny_dequantize_1_scale[0];
+    }
+    TINY_LAYER_END(2);
+    return TINY_OK;
+}
+"""
+
+SELF_TEST = """
+#include "tiny.h"
+static const float input[12] = { 0.5f, -1.0f, 2.0f, 3.125f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 31.0f };
+
+enum tiny_status tiny_self_test(struct tiny_arena *arena)
+{
+    float output[12];
+    if (tiny_invoke(arena, input, output) != TINY_OK) {
+        return TINY_ERROR_SELF_TEST;
+    }
+    return output[1] == -1.0f && output[3] == 3.0f && output[11] == 31.0f ? TINY_OK : TINY_ERROR_SELF_TEST;
+}
+"""
+
+
+def write_tiny_library(directory: Path, target: str) -> None:
+    """Layers quantize_1 (float32 to int8, in the arena), reshape_1 (the same bytes), dequantize_1 (the output)."""
+    files = {
+        "include/tiny.h": HEADER,
+        "src/tiny.c": NETWORK,
+        "src/tiny_weights.c": WEIGHTS,
+        "src/tiny_selftest.c": SELF_TEST,
+        "manifest.json": json.dumps(_manifest(target)),
+    }
+    for name, text in files.items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def tiny_inputs(count: int) -> Array:
+    """`[count, 2, 2, 3]` float32, no two alike, all within int8 when times 4."""
+    return np.linspace(-32, 31.75, count * 12, dtype=np.float32).reshape(count, 2, 2, 3)
+
+
+def expected_layers(image: Array) -> dict[str, Array]:
+    """What the library must report for one input `[2, 2, 3]`."""
+    quantized = np.floor(image * 4).astype(np.int8)[np.newaxis]
+    return {
+        "quantize_1": quantized,
+        "reshape_1": quantized.reshape(1, 12),
+        "dequantize_1": quantized.reshape(1, 12).astype(np.float32) / 4,
+    }
+
+
+def _manifest(target: str) -> dict[str, object]:
+    arena = {"place": "arena", "offset": 4}
+    layers = [
+        ("quantize_1", "input", [1, 2, 2, 3], [1, 2, 2, 3], "int8", "tiny_quantize", arena),
+        ("reshape_1", "quantize_1", [1, 2, 2, 3], [1, 12], "int8", None, arena),
+        ("dequantize_1", "reshape_1", [1, 12], [1, 12], "float32", "tiny_dequantize", {"place": "output"}),
+    ]
+    return {
+        "name": "tiny",
+        "target": {"name": target, "c_flags": list(load_target(target).c_flags)},
+        "macs_executed": 0,
+        "arena_bytes": 16,
+        "constant_bytes": 4,
+        "layers": [
+            {
+                "name": name,
+                "inputs": [source],
+                "input_shapes": [input_shape],
+                "output_shape": output_shape,
+                "dtype": dtype,
+                "kernel": kernel,
+                "output": output,
+            }
+            for name, source, input_shape, output_shape, dtype, kernel, output in layers
+        ],
+    }
