@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mbgen.graph import Array, DType
+from mbgen.graph import Array
 
 
 @dataclass(frozen=True, order=True)
@@ -49,7 +49,7 @@ class Constant:
 
     symbol: str  # whole C identifier, library prefix included
     data: Array = field(repr=False)  # one-dimensional
-    dtype: DType
+    dtype: str  # element type as NumPy spells it, int64 included
     layer: str
     summary: str  # comment: role, logical shape and packing
 

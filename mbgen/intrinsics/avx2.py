@@ -15,27 +15,54 @@ _F32X8 = frozenset({vector("f32", LANES)})
 _MEANINGS = {helper.name: helper.meaning for helper in portable(LANES)}
 
 
-def _binary(name: str, vector_type: str, intrinsic: str) -> Helper:
-    register = "__m256" if vector_type == "f32x8" else "__m256i"
+def _extremum(name: str, intrinsic: str) -> Helper:
     return Helper(
         name,
         f"""\
-static NAME_INLINE name_{vector_type} name_{name}(name_{vector_type} a, name_{vector_type} b)
+static NAME_INLINE name_f32x8 name_{name}(name_f32x8 a, name_f32x8 b)
 {{
-    return (name_{vector_type}){intrinsic}(({register})a, ({register})b);
+    return (name_f32x8){intrinsic}((__m256)a, (__m256)b);
 }}
 """,
         _MEANINGS[name],
         _HEADERS,
-        _F32X8 if vector_type == "f32x8" else _I32X8,
+        _F32X8,
     )
 
 
 AVX2 = (
-    _binary("min_i32x8", "i32x8", "_mm256_min_epi32"),
-    _binary("max_i32x8", "i32x8", "_mm256_max_epi32"),
-    _binary("min_f32x8", "f32x8", "_mm256_min_ps"),
-    _binary("max_f32x8", "f32x8", "_mm256_max_ps"),
+    _extremum("min_f32x8", "_mm256_min_ps"),
+    _extremum("max_f32x8", "_mm256_max_ps"),
+    Helper(
+        "clamp_i32x8",
+        """\
+static NAME_INLINE name_i32x8 name_clamp_i32x8(name_i32x8 value, int32_t low, int32_t high)
+{
+    const __m256i raised = _mm256_max_epi32((__m256i)value, _mm256_set1_epi32(low));
+
+    return (name_i32x8)_mm256_min_epi32(raised, _mm256_set1_epi32(high));
+}
+""",
+        _MEANINGS["clamp_i32x8"],
+        _HEADERS,
+        _I32X8,
+        uniform=(1, 2),
+    ),
+    Helper(
+        "clamp_f32x8",
+        """\
+static NAME_INLINE name_f32x8 name_clamp_f32x8(name_f32x8 value, float low, float high)
+{
+    const __m256 raised = _mm256_max_ps((__m256)value, _mm256_set1_ps(low));
+
+    return (name_f32x8)_mm256_min_ps(raised, _mm256_set1_ps(high));
+}
+""",
+        _MEANINGS["clamp_f32x8"],
+        _HEADERS,
+        _F32X8,
+        uniform=(1, 2),
+    ),
     Helper(
         "widen_i8x8",
         """\
@@ -119,15 +146,17 @@ static NAME_INLINE name_i32x8 name_requantize_i32x8(name_i32x8 acc, name_i32x8 m
         "scale_round_i32x8",
         """\
 /* acc * scale in float32, cut to [low, high], then rounded half to even (the processor's default mode). */
-static NAME_INLINE name_i32x8 name_scale_round_i32x8(name_i32x8 acc, name_f32x8 scale, name_f32x8 low, name_f32x8 high)
+static NAME_INLINE name_i32x8 name_scale_round_i32x8(name_i32x8 acc, name_f32x8 scale, float low, float high)
 {
     const __m256 scaled = _mm256_mul_ps(_mm256_cvtepi32_ps((__m256i)acc), (__m256)scale);
+    const __m256 cut = _mm256_min_ps(_mm256_max_ps(scaled, _mm256_set1_ps(low)), _mm256_set1_ps(high));
 
-    return (name_i32x8)_mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(scaled, (__m256)low), (__m256)high));
+    return (name_i32x8)_mm256_cvtps_epi32(cut);
 }
 """,
         _MEANINGS["scale_round_i32x8"],
         _HEADERS,
         _I32X8 | _F32X8,
+        uniform=(2, 3),
     ),
 )

@@ -23,6 +23,7 @@ class Helper:
     headers: tuple[str, ...] = ()
     vectors: frozenset[VectorType] = frozenset()
     requires: tuple[str, ...] = ()  # keys in HELPERS that the source calls
+    uniform: tuple[int, ...] = ()  # arguments that are one scalar for all lanes
 
     def text(self, prefix: str) -> str:
         return self.source.replace("NAME_", f"{prefix.upper()}_").replace("name_", f"{prefix}_")

@@ -15,27 +15,54 @@ _F32X4 = frozenset({vector("f32", LANES)})
 _MEANINGS = {helper.name: helper.meaning for helper in portable(LANES)}
 
 
-def _binary(name: str, vector_type: str, intrinsic: str) -> Helper:
-    register = "float32x4_t" if vector_type == "f32x4" else "int32x4_t"
+def _extremum(name: str, intrinsic: str) -> Helper:
     return Helper(
         name,
         f"""\
-static NAME_INLINE name_{vector_type} name_{name}(name_{vector_type} a, name_{vector_type} b)
+static NAME_INLINE name_f32x4 name_{name}(name_f32x4 a, name_f32x4 b)
 {{
-    return (name_{vector_type}){intrinsic}(({register})a, ({register})b);
+    return (name_f32x4){intrinsic}((float32x4_t)a, (float32x4_t)b);
 }}
 """,
         _MEANINGS[name],
         _HEADERS,
-        _F32X4 if vector_type == "f32x4" else _I32X4,
+        _F32X4,
     )
 
 
 NEON = (
-    _binary("min_i32x4", "i32x4", "vminq_s32"),
-    _binary("max_i32x4", "i32x4", "vmaxq_s32"),
-    _binary("min_f32x4", "f32x4", "vminq_f32"),
-    _binary("max_f32x4", "f32x4", "vmaxq_f32"),
+    _extremum("min_f32x4", "vminq_f32"),
+    _extremum("max_f32x4", "vmaxq_f32"),
+    Helper(
+        "clamp_i32x4",
+        """\
+static NAME_INLINE name_i32x4 name_clamp_i32x4(name_i32x4 value, int32_t low, int32_t high)
+{
+    const int32x4_t raised = vmaxq_s32((int32x4_t)value, vdupq_n_s32(low));
+
+    return (name_i32x4)vminq_s32(raised, vdupq_n_s32(high));
+}
+""",
+        _MEANINGS["clamp_i32x4"],
+        _HEADERS,
+        _I32X4,
+        uniform=(1, 2),
+    ),
+    Helper(
+        "clamp_f32x4",
+        """\
+static NAME_INLINE name_f32x4 name_clamp_f32x4(name_f32x4 value, float low, float high)
+{
+    const float32x4_t raised = vmaxq_f32((float32x4_t)value, vdupq_n_f32(low));
+
+    return (name_f32x4)vminq_f32(raised, vdupq_n_f32(high));
+}
+""",
+        _MEANINGS["clamp_f32x4"],
+        _HEADERS,
+        _F32X4,
+        uniform=(1, 2),
+    ),
     Helper(
         "widen_i8x4",
         """\
@@ -118,15 +145,17 @@ static NAME_INLINE name_i32x4 name_requantize_i32x4(name_i32x4 acc, name_i32x4 m
         "scale_round_i32x4",
         """\
 /* acc * scale in float32, cut to [low, high], then rounded half to even. */
-static NAME_INLINE name_i32x4 name_scale_round_i32x4(name_i32x4 acc, name_f32x4 scale, name_f32x4 low, name_f32x4 high)
+static NAME_INLINE name_i32x4 name_scale_round_i32x4(name_i32x4 acc, name_f32x4 scale, float low, float high)
 {
     const float32x4_t scaled = vmulq_f32(vcvtq_f32_s32((int32x4_t)acc), (float32x4_t)scale);
+    const float32x4_t cut = vminq_f32(vmaxq_f32(scaled, vdupq_n_f32(low)), vdupq_n_f32(high));
 
-    return (name_i32x4)vcvtnq_s32_f32(vminq_f32(vmaxq_f32(scaled, (float32x4_t)low), (float32x4_t)high));
+    return (name_i32x4)vcvtnq_s32_f32(cut);
 }
 """,
         _MEANINGS["scale_round_i32x4"],
         _HEADERS,
         _I32X4 | _F32X4,
+        uniform=(2, 3),
     ),
 )

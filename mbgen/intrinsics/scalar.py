@@ -20,6 +20,12 @@ def _requantize_wide(acc: Array, multiplier: Array, shift: Array) -> Array:
     return numerics.multiply_by_quantized_multiplier(acc, multiplier, shift).astype(np.int32)
 
 
+def _requantize_single(acc: Array, multiplier: Array, shift: Array) -> Array:
+    product = np.asarray(acc, np.int64) * np.asarray(multiplier, np.int64)
+    half = np.int64(1) << (np.asarray(shift, np.int64) - 1)
+    return np.asarray((product + half) >> np.asarray(shift, np.int64), np.int32)
+
+
 def _scale_round(acc: Array, scale: Array, low: Array, high: Array) -> Array:
     scaled = np.asarray(acc).astype(np.float32) * np.asarray(scale, np.float32)
     return np.rint(np.clip(scaled, low, high)).astype(np.int32)
@@ -37,6 +43,12 @@ def _average(total: Array, count: Array) -> Array:
     total, count = np.asarray(total, np.int64), np.asarray(count, np.int64)
     magnitude: Array = (np.abs(total) + count // 2) // count
     return np.asarray(np.sign(total) * magnitude, np.int32)
+
+
+def _softmax_scale(exponential: Array, inverse: Array, shift: Array) -> Array:
+    product = numerics.saturating_rounding_doubling_high_mul(exponential, inverse)
+    half = np.int64(1) << (np.asarray(shift, np.int64) - 1)
+    return np.asarray((product + half) >> np.asarray(shift, np.int64), np.int32)
 
 
 def _leading_zeros(value: Array) -> Array:
@@ -89,6 +101,26 @@ static NAME_INLINE float name_max_f32(float a, float b)
         np.maximum,
     ),
     Helper(
+        "clamp_i32",
+        """\
+static NAME_INLINE int32_t name_clamp_i32(int32_t value, int32_t low, int32_t high)
+{
+    return value < low ? low : (value > high ? high : value);
+}
+""",
+        np.clip,
+    ),
+    Helper(
+        "clamp_f32",
+        """\
+static NAME_INLINE float name_clamp_f32(float value, float low, float high)
+{
+    return value < low ? low : (value > high ? high : value);
+}
+""",
+        np.clip,
+    ),
+    Helper(
         "requantize_i32",
         """\
 /* acc * multiplier / 2^(31 + shift), rounded twice as TFLite does: half up, then half away from zero; shift >= 1. */
@@ -118,6 +150,30 @@ static NAME_INLINE int32_t name_requantize_wide_i32(int32_t acc, int32_t multipl
 }
 """,
         _requantize_wide,
+    ),
+    Helper(
+        "requantize_single_i32",
+        """\
+/* acc * multiplier / 2^shift, rounded once, half up; shift >= 1. */
+static NAME_INLINE int32_t name_requantize_single_i32(int32_t acc, int64_t multiplier, int32_t shift)
+{
+    return (int32_t)((acc * multiplier + ((int64_t)1 << (shift - 1))) >> shift);
+}
+""",
+        _requantize_single,
+    ),
+    Helper(
+        "multiply_f32",
+        """\
+/* a * b, rounded to float32 on its own: the volatile keeps it from being contracted into a fused multiply-add. */
+static NAME_INLINE float name_multiply_f32(float a, float b)
+{
+    const volatile float product = a * b;
+
+    return product;
+}
+""",
+        np.multiply,
     ),
     Helper(
         "round_even_f32",
@@ -150,11 +206,11 @@ static NAME_INLINE int32_t name_round_away_f32(float value)
 /* acc * scale in float32, cut to [low, high], then rounded half to even. */
 static NAME_INLINE int32_t name_scale_round_i32(int32_t acc, float scale, float low, float high)
 {
-    return name_round_even_f32(name_min_f32(name_max_f32((float)acc * scale, low), high));
+    return name_round_even_f32(name_clamp_f32((float)acc * scale, low, high));
 }
 """,
         _scale_round,
-        requires=("min_f32", "max_f32", "round_even_f32"),
+        requires=("clamp_f32", "round_even_f32"),
     ),
     Helper(
         "average_i32",
@@ -202,6 +258,19 @@ static NAME_INLINE int32_t name_reciprocal_i32(int32_t value)
 }
 """,
         _reciprocal,
+    ),
+    Helper(
+        "softmax_scale_i32",
+        """\
+/* exponential * inverse / 2^(31 + shift), each division rounded half up; both factors are at least 0, shift >= 1. */
+static NAME_INLINE int32_t name_softmax_scale_i32(int32_t exponential, int32_t inverse, int32_t shift)
+{
+    const int64_t product = ((int64_t)exponential * inverse + ((int64_t)1 << 30)) >> 31;
+
+    return (int32_t)((product + ((int64_t)1 << (shift - 1))) >> shift);
+}
+""",
+        _softmax_scale,
     ),
     Helper("expf", "", lambda x: np.exp(np.asarray(x, np.float32)), headers=("math.h",)),
 )

@@ -22,27 +22,32 @@ def vector(abbreviation: str, lanes: int) -> VectorType:
     return VectorType(_ELEMENTS[abbreviation], lanes)
 
 
-def _lane_by_lane(name: str, arguments: tuple[tuple[str, str], ...], lanes: int) -> Helper:
-    """The scalar helper `name` applied to each lane; its result has the type of its first argument."""
-    kind, first = arguments[0]
-    parameters = ", ".join(f"name_{element}x{lanes} {argument}" for element, argument in arguments)
-    values = ", ".join(f"{argument}[lane]" for _, argument in arguments)
+def _lane_by_lane(name: str, vectors: dict[str, str], scalars: dict[str, str], lanes: int) -> Helper:
+    """The scalar helper `name` applied to each lane; arguments by name, with their element types.
+
+    The result has the type of the first argument; `scalars` are the same for all lanes.
+    """
+    first, kind = next(iter(vectors.items()))
+    declared = [f"name_{element}x{lanes} {argument}" for argument, element in vectors.items()]
+    declared += [f"{_C_TYPES[element]} {argument}" for argument, element in scalars.items()]
+    values = [f"{argument}[lane]" for argument in vectors] + list(scalars)
     return Helper(
         f"{name}x{lanes}",
         f"""\
-static NAME_INLINE name_{kind}x{lanes} name_{name}x{lanes}({parameters})
+static NAME_INLINE name_{kind}x{lanes} name_{name}x{lanes}({", ".join(declared)})
 {{
     name_{kind}x{lanes} result = {first};
 
     for (int32_t lane = 0; lane < {lanes}; lane++) {{
-        result[lane] = name_{name}({values});
+        result[lane] = name_{name}({", ".join(values)});
     }}
     return result;
 }}
 """,
         _MEANINGS[name],
-        vectors=frozenset(vector(element, lanes) for element, _ in arguments),
+        vectors=frozenset(vector(element, lanes) for element in vectors.values()),
         requires=(name,),
+        uniform=tuple(range(len(vectors), len(vectors) + len(scalars))),
     )
 
 
@@ -110,10 +115,9 @@ static NAME_INLINE void name_narrow_{element}x{lanes}({_C_TYPES[element]} *targe
 
 def portable(lanes: int) -> tuple[Helper, ...]:
     """All vector helpers of one width."""
-    pair_i32 = (("i32", "a"), ("i32", "b"))
-    pair_f32 = (("f32", "a"), ("f32", "b"))
-    fixed_point = (("i32", "acc"), ("i32", "multiplier"), ("i32", "shift"))
-    scale_round = (("i32", "acc"), ("f32", "scale"), ("f32", "low"), ("f32", "high"))
+    pair = {"a": "f32", "b": "f32"}
+    fixed_point = {"acc": "i32", "multiplier": "i32", "shift": "i32"}
+    low_high = {"low": "f32", "high": "f32"}
     return (
         _splat("f32", lanes),
         _splat("i32", lanes),
@@ -121,11 +125,11 @@ def portable(lanes: int) -> tuple[Helper, ...]:
         _widen("u8", lanes),
         _narrow("i8", lanes),
         _narrow("u8", lanes),
-        _lane_by_lane("min_i32", pair_i32, lanes),
-        _lane_by_lane("max_i32", pair_i32, lanes),
-        _lane_by_lane("min_f32", pair_f32, lanes),
-        _lane_by_lane("max_f32", pair_f32, lanes),
-        _lane_by_lane("requantize_i32", fixed_point, lanes),
-        _lane_by_lane("requantize_wide_i32", fixed_point, lanes),
-        _lane_by_lane("scale_round_i32", scale_round, lanes),
+        _lane_by_lane("min_f32", pair, {}, lanes),
+        _lane_by_lane("max_f32", pair, {}, lanes),
+        _lane_by_lane("clamp_i32", {"value": "i32"}, {"low": "i32", "high": "i32"}, lanes),
+        _lane_by_lane("clamp_f32", {"value": "f32"}, low_high, lanes),
+        _lane_by_lane("requantize_i32", fixed_point, {}, lanes),
+        _lane_by_lane("requantize_wide_i32", fixed_point, {}, lanes),
+        _lane_by_lane("scale_round_i32", {"acc": "i32", "scale": "f32"}, low_high, lanes),
     )

@@ -1,0 +1,83 @@
+"""Short forms for writing compute definitions with TVM's IRBuilder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tvm import ir, tirx
+from tvm.script.ir_builder import IRBuilder
+from tvm.script.ir_builder import tirx as T
+
+__all__ = ["T", "build", "constant", "grid", "inside", "local", "parameter", "widened"]
+
+
+def build(body: Callable[[], None]) -> tirx.PrimFunc:
+    """The PrimFunc that `body` writes: parameters first, then blocks."""
+    with IRBuilder() as builder, T.prim_func(s_tir=True):
+        T.func_name("main")
+        body()
+    return builder.get()
+
+
+def parameter(name: str, shape: tuple[int, ...], dtype: str) -> Any:
+    """A buffer parameter of the function being built."""
+    return T.arg(name, T.buffer(shape, dtype))
+
+
+def local(name: str, shape: tuple[int, ...], dtype: str) -> Any:
+    """An intermediate buffer, which a schedule may shrink to a register tile."""
+    buffer = T.sblock_alloc_buffer(shape, dtype, scope="local")
+    IRBuilder.name(name, buffer)
+    return buffer
+
+
+@contextmanager
+def grid(block: str, spatial: dict[str, int], reduce: dict[str, int] | None = None) -> Iterator[tuple[Any, ...]]:
+    """Loops over the named extents around one block; gives the block's axes, spatial ones first."""
+    extents = {**spatial, **(reduce or {})}
+    with T.grid(*extents.values()) as frame:
+        loops = [frame] if isinstance(frame, ir.Var) else list(frame)
+        IRBuilder.name_many(list(extents), loops)
+        with T.sblock(block):
+            axes = []
+            for (name, extent), loop in zip(extents.items(), loops, strict=True):
+                axis = T.axis.spatial(extent, loop) if name in spatial else T.axis.reduce(extent, loop)
+                IRBuilder.name(f"v_{name}", axis)
+                axes.append(axis)
+            yield tuple(axes)
+
+
+def inside(ih: Any, iw: Any, height: int, width: int, padded: tuple[bool, bool, bool, bool]) -> Any | None:
+    """The condition that a place lies in the image, asking only where there is padding (top, bottom, left, right)."""
+    top, bottom, left, right = padded
+    conditions = [
+        condition
+        for needed, condition in ((top, ih >= 0), (bottom, ih < height), (left, iw >= 0), (right, iw < width))
+        if needed
+    ]
+    return tirx.all(*conditions) if conditions else None
+
+
+@contextmanager
+def when(condition: Any | None) -> Iterator[None]:
+    """A statement under a condition, or bare where there is none."""
+    if condition is None:
+        yield
+        return
+    with T.If(condition), T.Then():
+        yield
+
+
+def constant(value: float, dtype: str) -> Any:
+    """A literal of the given type."""
+    return tirx.const(value, dtype)
+
+
+def widened(value: Any, dtype: str, zero_point: int) -> Any:
+    """A stored value as a term of a sum: int32 less its zero point, or the float itself."""
+    if dtype == "float32":
+        return value
+    wide = value.astype("int32")
+    return wide - constant(zero_point, "int32") if zero_point else wide

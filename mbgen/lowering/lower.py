@@ -1,0 +1,395 @@
+"""A whole network to kernels, calls and constants.
+
+Each layer becomes a *form*: a frozen value that says everything its code depends on. Layers of equal forms share one
+kernel, which is named after the first of them.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mbgen import numerics
+from mbgen.errors import UnsupportedError
+from mbgen.graph import (
+    INTEGER_RANGE,
+    NO_CLAMP,
+    Add,
+    Array,
+    AveragePool2D,
+    Clip,
+    Concat,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Dequantize,
+    Graph,
+    Layer,
+    Logistic,
+    Numerics,
+    Pad,
+    Padding,
+    Quantize,
+    Requantize,
+    Reshape,
+    Softmax,
+    Tensor,
+    WeightedLayer,
+    is_pointwise,
+)
+from mbgen.kernel import (
+    ActivationArgument,
+    Call,
+    Constant,
+    ConstantArgument,
+    Kernel,
+    LoweredNetwork,
+    Parameter,
+)
+from mbgen.lowering import conv, elementwise, gemm, pool, softmax, tir
+from mbgen.lowering.epilogue import Epilogue, plain_epilogue, weighted_epilogue
+from mbgen.lowering.printer import print_body
+from mbgen.schedules.tile import Tile, default_channel_tile, default_gemm_tile, largest_divisor
+from mbgen.target import Target
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A layer ready to be lowered: its form, the TIR that the form and schedule give, and the constants it reads."""
+
+    family: str
+    form: Any  # hashable: layers with equal forms share a kernel
+    schedule: str  # in words
+    function: Callable[[], Any]  # () -> scheduled PrimFunc
+    constants: Mapping[str, tuple[Array, str]]  # parameter -> packed array, what it is
+
+
+def lower(graph: Graph, target: Target, name: str) -> LoweredNetwork:
+    """Kernels for every layer of `graph` on `target`; `name` is the prefix of all symbols.
+
+    Raises UnsupportedError, naming the layer, for what no kernel computes.
+    """
+    kernels: dict[Any, Kernel] = {}
+    calls, constants = [], []
+    for layer in graph.layers:
+        if isinstance(layer, Reshape):
+            continue
+        prepared = prepare(layer, graph, target)
+        kernel = kernels.get(prepared.form)
+        if kernel is None:
+            kernel = kernels[prepared.form] = _kernel(prepared, layer, graph, target, name)
+        symbols = {role: f"{name}_{layer.name}_{role}" for role in prepared.constants}
+        for role, (data, summary) in prepared.constants.items():
+            constants.append(Constant(symbols[role], data.reshape(-1), str(data.dtype), layer.name, summary))
+        inputs = iter(layer.inputs)
+        arguments: list[ActivationArgument | ConstantArgument] = []
+        for parameter in kernel.parameters:
+            if parameter.name in symbols:
+                arguments.append(ConstantArgument(symbols[parameter.name]))
+            else:
+                arguments.append(ActivationArgument(layer.output if parameter.name == "output" else next(inputs)))
+        calls.append(Call(layer.name, kernel.symbol, tuple(arguments)))
+    return LoweredNetwork(tuple(kernels.values()), tuple(calls), tuple(constants))
+
+
+def _kernel(prepared: Prepared, layer: Layer, graph: Graph, target: Target, name: str) -> Kernel:
+    function = tir.lower(prepared.function())
+    printed = print_body(function, name, sorted(target.instruction_set))
+    parameters = tuple(
+        Parameter(
+            buffer.name,
+            str(buffer.dtype),
+            math.prod(int(extent) for extent in buffer.shape),
+            buffer.name != "output",
+        )
+        for buffer in function.params
+    )
+    return Kernel(
+        symbol=f"{name}_{layer.name}_{_OPERATIONS[prepared.family]}",
+        family=prepared.family,
+        summary=(_shapes(layer, graph), prepared.schedule),
+        parameters=parameters,
+        body=printed.body,
+        vectors=printed.vectors,
+        helpers=printed.helpers,
+        schedule=prepared.schedule,
+        schedule_source="default",
+    )
+
+
+# what a kernel does, as the last part of its symbol
+_OPERATIONS = {
+    "pointwise": "gemm",
+    "dense": "gemm",
+    "conv2d": "direct",
+    "depthwise": "direct",
+    "average_pool": "mean",
+    "mean": "mean",
+    "add": "sum",
+    "softmax": "rows",
+    "table": "table",
+    "map": "map",
+    "pad": "copy",
+    "concat": "copy",
+}
+
+
+def _shapes(layer: Layer, graph: Graph) -> str:
+    def spelled(tensor: Tensor) -> str:
+        return "x".join(str(extent) for extent in tensor.shape[1:]) + f" {tensor.dtype}"
+
+    inputs = " and ".join(spelled(tensor) for tensor in graph.layer_inputs(layer))
+    return f"{inputs} -> {spelled(graph.layer_output(layer))}"
+
+
+@functools.singledispatch
+def prepare(layer: Layer, graph: Graph, target: Target) -> Prepared:
+    """The layer's form, default schedule and packed constants."""
+    raise UnsupportedError(f"{layer.name}: mbgen has no kernel for {type(layer).__name__}")
+
+
+# --- layers with weights -------------------------------------------------------------------------------------------
+
+
+def _weight_zero_point(layer: WeightedLayer, graph: Graph) -> int:
+    quantization = graph.tensors[layer.weights].quantization
+    zero_points = {0} if quantization is None else set(quantization.zero_point)
+    if len(zero_points) > 1:
+        raise UnsupportedError(
+            f"{layer.name}: the weights have another zero point for each channel; "
+            "quantise them symmetrically (zero point 0) or per tensor"
+        )
+    return zero_points.pop()
+
+
+def _bias(layer: WeightedLayer, graph: Graph, folded: bool) -> Array:
+    """The bias, with the input's zero point folded in if the kernel multiplies stored values."""
+    output = graph.layer_output(layer)
+    if folded:
+        return numerics.folded_bias(layer, graph)
+    if layer.bias is not None:
+        return graph.constant(layer.bias)
+    return np.zeros(output.shape[-1], np.float32 if output.dtype == "float32" else np.int32)
+
+
+def _arrays(
+    weights: Array, packing: str, bias: Array, arrays: Mapping[str, Array], pack: Callable[[Array], Array]
+) -> dict[str, tuple[Array, str]]:
+    constants = {"weights": (weights, f"weights {packing}"), "bias": (pack(bias), "bias")}
+    return constants | {role: (pack(values), role) for role, values in arrays.items()}
+
+
+def _gemm(layer: WeightedLayer, graph: Graph, target: Target, rows: int, weights: Array, family: str) -> Prepared:
+    (x,), output = graph.layer_inputs(layer), graph.layer_output(layer)
+    n, k = weights.shape
+    epilogue, arrays = weighted_epilogue(layer, graph)
+    weight_dtype = graph.tensors[layer.weights].dtype
+    form = gemm.Gemm(rows, n, k, output.dtype, weight_dtype, _weight_zero_point(layer, graph), epilogue)
+    tile = default_gemm_tile(rows, n, target)
+    return Prepared(
+        family,
+        form,
+        f"gemm {tile}",
+        lambda: gemm.schedule(gemm.define(form, tile.nr), form, tile),
+        _arrays(
+            gemm.pack_weights(weights, tile.nr),
+            f"[{n}][{k}] in panels of {tile.nr} output channels",
+            _bias(layer, graph, folded=x.dtype != "float32"),
+            arrays,
+            lambda values: gemm.pack_channels(values, tile.nr),
+        ),
+    )
+
+
+@prepare.register
+def _(layer: Dense, graph: Graph, target: Target) -> Prepared:
+    return _gemm(layer, graph, target, 1, graph.constant(layer.weights), "dense")
+
+
+@prepare.register
+def _(layer: Conv2D, graph: Graph, target: Target) -> Prepared:
+    weights = graph.constant(layer.weights)
+    if is_pointwise(layer, graph):
+        rows = math.prod(graph.layer_output(layer).shape[1:3])
+        return _gemm(layer, graph, target, rows, weights[:, 0, 0, :], "pointwise")
+    oc, kh, kw, ic = weights.shape
+    tile = default_channel_tile(oc, target, vectors=4)
+    packing = f"[{oc}][{kh}][{kw}][{ic}] in panels of {tile.nr} output channels"
+    return _convolution(layer, graph, tile, conv.pack_direct(weights, tile.nr), packing)
+
+
+@prepare.register
+def _(layer: DepthwiseConv2D, graph: Graph, target: Target) -> Prepared:
+    weights = graph.constant(layer.weights)
+    kh, kw, oc = weights.shape
+    multiplier = oc // graph.layer_inputs(layer)[0].shape[3]
+    tile = default_channel_tile(oc, target)
+    if multiplier > 1:  # neighbouring outputs read the same input: no vector load serves
+        tile = Tile(1, largest_divisor(oc, 4), 1)
+    return _convolution(layer, graph, tile, weights, f"[{kh}][{kw}][{oc}]")
+
+
+def _convolution(layer: Conv2D | DepthwiseConv2D, graph: Graph, tile: Any, packed: Array, packing: str) -> Prepared:
+    (x,), output = graph.layer_inputs(layer), graph.layer_output(layer)
+    depthwise = isinstance(layer, DepthwiseConv2D)
+    weights = graph.tensors[layer.weights]
+    kh, kw = weights.shape[:2] if depthwise else weights.shape[1:3]
+    window = _window(x, output, (kh, kw), layer.stride, layer.dilation, layer.padding)
+    # padded taps are skipped, so the zero point may be folded into the bias only where there are none, or where it is 0
+    folded = x.dtype != "float32" and (not window.padded or numerics.zero_point(x) == 0)
+    epilogue, arrays = weighted_epilogue(layer, graph)
+    form = conv.Convolution(
+        "depthwise" if depthwise else "direct",
+        window,
+        x.shape[3],
+        output.shape[3],
+        x.dtype,
+        weights.dtype,
+        0 if folded or x.dtype == "float32" else numerics.zero_point(x),
+        _weight_zero_point(layer, graph),
+        epilogue,
+    )
+    return Prepared(
+        "depthwise" if depthwise else "conv2d",
+        form,
+        f"{form.kind} {tile}",
+        lambda: conv.schedule(conv.define(form, tile.nr), form, tile),
+        _arrays(packed, packing, _bias(layer, graph, folded), arrays, lambda values: values),
+    )
+
+
+def _window(
+    x: Tensor,
+    output: Tensor,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+    padding: Padding,
+) -> conv.Window:
+    _, height, width, _ = x.shape
+    _, oh, ow, _ = output.shape
+    return conv.Window(height, width, oh, ow, *kernel, stride, dilation, padding)
+
+
+# --- layers without weights ----------------------------------------------------------------------------------------
+
+
+@prepare.register
+def _(layer: AveragePool2D, graph: Graph, target: Target) -> Prepared:
+    (x,), output = graph.layer_inputs(layer), graph.layer_output(layer)
+    window = _window(x, output, layer.kernel, layer.stride, (1, 1), layer.padding)
+    epilogue = plain_epilogue(layer, graph, layer.clamp)
+    rescaled = graph.numerics is Numerics.QDQ and x.dtype != "float32"
+    if rescaled:
+        epilogue = Epilogue("scale", epilogue.dtype, epilogue.zero_point, epilogue.low, epilogue.high)
+    form = pool.AveragePool(
+        window,
+        x.shape[3],
+        x.dtype,
+        numerics.zero_point(x) if rescaled else 0,
+        rescaled,
+        (numerics.tensor_scale(x), numerics.tensor_scale(output)) if rescaled else (1.0, 1.0),
+        epilogue,
+    )
+    return Prepared("average_pool", form, "one channel at a time", lambda: pool.schedule(pool.define(form)), {})
+
+
+@prepare.register
+def _(layer: Add, graph: Graph, target: Target) -> Prepared:
+    (a, b), output = graph.layer_inputs(layer), graph.layer_output(layer)
+    quantized = output.dtype != "float32"
+    form = elementwise.Sum(
+        output.elements,
+        a.dtype,
+        (numerics.zero_point(a), numerics.zero_point(b)) if quantized else (0, 0),
+        numerics.add_parameters(layer, graph) if quantized else None,
+        plain_epilogue(layer, graph, layer.clamp),
+    )
+    return Prepared("add", form, "one element at a time", lambda: elementwise.define_sum(form), {})
+
+
+@prepare.register
+def _(layer: Softmax, graph: Graph, target: Target) -> Prepared:
+    (x,), output = graph.layer_inputs(layer), graph.layer_output(layer)
+    classes = output.shape[-1]
+    kind = {Numerics.TFLITE: "tflite", Numerics.QDQ: "qdq", Numerics.FLOAT32: "float"}[graph.numerics]
+    if x.dtype == "float32":
+        kind = "float"
+    form = softmax.Rows(
+        kind,  # type: ignore[arg-type]
+        output.elements // classes,
+        classes,
+        x.dtype,
+        layer.beta if kind == "float" else 1.0,
+        numerics.tensor_scale(output) if kind == "qdq" else 1.0,
+        plain_epilogue(layer, graph, NO_CLAMP),
+    )
+    constants = {}
+    if kind != "float":
+        constants["table"] = (numerics.softmax_table(layer, graph), "exponentials of the distance from the greatest")
+    return Prepared("softmax", form, "row by row", lambda: softmax.define(form), constants)
+
+
+@prepare.register(Requantize)
+def _table(layer: Layer, graph: Graph, target: Target) -> Prepared:
+    (x,), output = graph.layer_inputs(layer), graph.layer_output(layer)
+    form = elementwise.Table(output.elements, x.dtype, INTEGER_RANGE[x.dtype][0], output.dtype)
+    constants = {"table": (numerics.lookup_table(layer, graph), "output of each possible input")}
+    return Prepared("table", form, "one element at a time", lambda: elementwise.define_table(form), constants)
+
+
+def _map(layer: Layer, graph: Graph, kind: str, quantized: Tensor | None, epilogue: Epilogue) -> Prepared:
+    (x,), output = graph.layer_inputs(layer), graph.layer_output(layer)
+    scale, zero_point = (1.0, 0)
+    if quantized is not None:
+        scale, zero_point = numerics.tensor_scale(quantized), numerics.zero_point(quantized)
+    form = elementwise.Map(kind, output.elements, x.dtype, scale, zero_point, epilogue)
+    return Prepared("map", form, "one element at a time", lambda: elementwise.define_map(form), {})
+
+
+@prepare.register
+def _(layer: Clip, graph: Graph, target: Target) -> Prepared:
+    if graph.layer_output(layer).dtype != "float32":
+        return _table(layer, graph, target)
+    return _map(layer, graph, "clip", None, plain_epilogue(layer, graph, layer.clamp))
+
+
+@prepare.register
+def _(layer: Logistic, graph: Graph, target: Target) -> Prepared:
+    if graph.layer_output(layer).dtype != "float32":
+        return _table(layer, graph, target)
+    return _map(layer, graph, "logistic", None, plain_epilogue(layer, graph, NO_CLAMP))
+
+
+@prepare.register
+def _(layer: Quantize, graph: Graph, target: Target) -> Prepared:
+    kind = "quantize_even" if graph.numerics is Numerics.QDQ else "quantize_away"
+    return _map(layer, graph, kind, graph.layer_output(layer), plain_epilogue(layer, graph, NO_CLAMP))
+
+
+@prepare.register
+def _(layer: Dequantize, graph: Graph, target: Target) -> Prepared:
+    return _map(layer, graph, "dequantize", graph.layer_inputs(layer)[0], plain_epilogue(layer, graph, NO_CLAMP))
+
+
+@prepare.register
+def _(layer: Pad, graph: Graph, target: Target) -> Prepared:
+    (x,) = graph.layer_inputs(layer)
+    _, height, width, channels = x.shape
+    value = 0 if x.dtype == "float32" else numerics.zero_point(x)
+    form = elementwise.Border((height, width, channels), layer.padding, x.dtype, value)
+    return Prepared("pad", form, "one element at a time", lambda: elementwise.define_border(form), {})
+
+
+@prepare.register
+def _(layer: Concat, graph: Graph, target: Target) -> Prepared:
+    inputs, output = graph.layer_inputs(layer), graph.layer_output(layer)
+    axis = layer.axis % len(output.shape)
+    parts = tuple(math.prod(tensor.shape[axis:]) for tensor in inputs)
+    form = elementwise.Joined(math.prod(output.shape[:axis]), parts, output.dtype)
+    return Prepared("concat", form, "one element at a time", lambda: elementwise.define_joined(form), {})

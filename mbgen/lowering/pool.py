@@ -1,0 +1,89 @@
+"""Average pooling: the mean of each window's places inside the image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tvm import s_tir, tirx
+
+from mbgen.graph import DType
+from mbgen.lowering.builder import T, build, constant, grid, local, parameter, when, widened
+from mbgen.lowering.conv import Window
+from mbgen.lowering.epilogue import Epilogue
+from mbgen.lowering.tir import helper
+
+
+@dataclass(frozen=True)
+class AveragePool:
+    """output[oh, ow, c] = finish(sum over the window / count).
+
+    TFLite divides the sum of stored values, half away from zero. QDQ multiplies the sum of x - zero_point by
+    scale[0] / (scale[1] * count) in float32 (input and output scale), which `rescaled` says.
+    """
+
+    window: Window
+    channels: int
+    dtype: DType
+    zero_point: int
+    rescaled: bool
+    scale: tuple[float, float]
+    epilogue: Epilogue
+
+
+def _count(window: Window, oh: Any, ow: Any, dtype: str) -> Any:
+    """Places of the window (oh, ow) inside the image; a literal where no window reaches padding."""
+    if not window.padded:
+        return constant(window.kh * window.kw, dtype)
+    sides = []
+    for place, kernel, extent in zip(
+        window.place(oh, ow, 0, 0), (window.kh, window.kw), (window.height, window.width), strict=True
+    ):
+        sides.append(tirx.min(place + kernel, extent) - tirx.max(place, 0))
+    count = sides[0] * sides[1]
+    return count.astype(dtype) if dtype != "int32" else count
+
+
+def define(form: AveragePool) -> tirx.PrimFunc:
+    """The compute definition."""
+    window = form.window
+    is_float = form.dtype == "float32"
+    total = "float32" if is_float else "int32"
+    spatial = {"oh": window.oh, "ow": window.ow, "c": form.channels}
+
+    def mean(acc: Any, oh: Any, ow: Any) -> Any:
+        if is_float:
+            return form.epilogue.finish(acc / _count(window, oh, ow, "float32"), ())
+        if form.rescaled:
+            source, target = (constant(value, "float32") for value in form.scale)
+            return form.epilogue.finish(acc, (source / (target * _count(window, oh, ow, "float32")),))
+        return form.epilogue.store(helper("average_i32", "int32", acc, _count(window, oh, ow, "int32")))
+
+    def body() -> None:
+        x = parameter("input", (window.height, window.width, form.channels), form.dtype)
+        y = parameter("output", (window.oh, window.ow, form.channels), form.epilogue.dtype)
+        acc = local("acc", (window.oh, window.ow, form.channels), total)
+        with grid("acc", spatial, {"kh": window.kh, "kw": window.kw}) as (oh, ow, c, kh, kw):
+            ih, iw = window.place(oh, ow, kh, kw)
+            T.reads(x[ih, iw, c])
+            T.writes(acc[oh, ow, c])
+            with T.init():
+                T.buffer_store(acc, constant(0, total), [oh, ow, c])
+            with when(window.inside(ih, iw)):
+                T.buffer_store(acc, acc[oh, ow, c] + widened(x[ih, iw, c], form.dtype, form.zero_point), [oh, ow, c])
+        with grid("output", spatial) as (oh, ow, c):
+            T.reads(acc[oh, ow, c])
+            T.writes(y[oh, ow, c])
+            T.buffer_store(y, mean(acc[oh, ow, c], oh, ow), [oh, ow, c])
+
+    return build(body)
+
+
+def schedule(function: tirx.PrimFunc) -> tirx.PrimFunc:
+    """Each mean right after its sum, so that one sum is alive at a time."""
+    sch: Any = s_tir.Schedule(function)
+    acc, output = sch.get_sblock("acc"), sch.get_sblock("output")
+    _, _, c, kh, _ = sch.get_loops(acc)
+    sch.reverse_compute_at(output, c, preserve_unit_loops=True)
+    sch.decompose_reduction(acc, kh)
+    return sch.mod["main"]

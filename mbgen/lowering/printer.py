@@ -1,0 +1,403 @@
+"""Lowered TIR to the C text of a function body.
+
+Prints flat loops over one-dimensional buffers, vector accesses and register tiles, as `mbgen.lowering.tir.lower` leaves
+them. Knows TIR nodes and C; may not know layers, schedules or numerics: an operation without a C spelling of its own is
+a helper of `mbgen.intrinsics`, called by its name.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import tvm_ffi
+from tvm import ir, sym, tirx
+
+from mbgen.intrinsics import HELPERS, find
+from mbgen.kernel import VectorType
+
+LINE = 112
+ABBREVIATIONS = {
+    "float32": "f32",
+    "int8": "i8",
+    "uint8": "u8",
+    "int16": "i16",
+    "uint16": "u16",
+    "int32": "i32",
+    "int64": "i64",
+}
+C_TYPES = {"float32": "float", **{name: f"{name}_t" for name in ABBREVIATIONS if name != "float32"}}
+
+# C's precedence levels, the ones that occur
+PRIMARY, UNARY, MULTIPLY, ADD, SHIFT, COMPARE, EQUAL, BITAND, LOGIC_AND, LOGIC_OR, TERNARY = range(11, 0, -1)
+
+
+class Text(NamedTuple):
+    """An expression's C text and how tightly its outermost operator binds."""
+
+    text: str
+    level: int
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A function body and what it needs around it."""
+
+    body: str
+    vectors: frozenset[VectorType]
+    helpers: frozenset[str]
+
+
+class PrinterError(Exception):
+    """TIR that mbgen's own lowering should never have produced."""
+
+
+def print_body(function: tirx.PrimFunc, prefix: str, instruction_set: Iterable[str]) -> Printed:
+    """C statements of a lowered PrimFunc, indented once; `prefix` is the library's name.
+
+    Parameters keep the names of the PrimFunc's buffers.
+    """
+    printer = _Printer(prefix, tuple(instruction_set))
+    printer.statement(function.body)
+    return Printed("\n".join(printer.lines) + "\n", frozenset(printer.vectors), frozenset(printer.helpers))
+
+
+def _dtype(node: Any) -> tuple[str, int]:
+    """Element type and lanes of an expression."""
+    element, _, lanes = str(node.ty).partition("x")
+    return element, int(lanes or 1)
+
+
+@dataclass
+class _Printer:
+    prefix: str
+    instruction_set: tuple[str, ...]
+    lines: list[str] = field(default_factory=list)
+    vectors: set[VectorType] = field(default_factory=set)
+    helpers: set[str] = field(default_factory=set)
+    depth: int = 1
+    analyzer: Any = field(default_factory=sym.Analyzer)
+
+    # --- statements ------------------------------------------------------------------------------------------------
+
+    def line(self, text: str) -> None:
+        self.lines += wrap(text, self.depth)
+
+    def block(self, opening: str, body: Any) -> None:
+        self.line(opening)
+        self.depth += 1
+        self.statement(body)
+        self.depth -= 1
+
+    @functools.singledispatchmethod
+    def statement(self, node: Any) -> None:
+        raise PrinterError(f"no C for the statement {type(node).__name__}")
+
+    @statement.register
+    def _(self, node: tirx.SeqStmt) -> None:
+        for item in node.seq:
+            self.statement(item)
+
+    @statement.register
+    def _(self, node: tirx.DeclBuffer) -> None:
+        """A flat view of a parameter: the parameter's own name serves."""
+
+    @statement.register
+    def _(self, node: tirx.AllocBuffer) -> None:
+        buffer = node.buffer
+        element, lanes = _element(buffer)
+        count = math.prod(int(extent) for extent in buffer.shape)
+        self.line(f"{self.c_type(element, lanes)} {buffer.name}[{count}];")
+
+    @statement.register
+    def _(self, node: tirx.For) -> None:
+        if node.kind not in (tirx.ForKind.SERIAL, tirx.ForKind.UNROLLED):
+            raise PrinterError(f"no C for a loop of kind {node.kind}")
+        self.analyzer.bind(node.loop_var, ir.Range.from_min_extent(node.min, node.extent))
+        name = node.loop_var.name
+        start, end = self.expression(node.min).text, self.expression(node.min + node.extent).text
+        self.block(f"for (int32_t {name} = {start}; {name} < {end}; {name}++) {{", node.body)
+        self.line("}")
+
+    @statement.register
+    def _(self, node: tirx.IfThenElse) -> None:
+        self.block(f"if ({self.expression(node.condition).text}) {{", node.then_case)
+        if node.else_case is not None:
+            self.block("} else {", node.else_case)
+        self.line("}")
+
+    @statement.register
+    def _(self, node: tirx.Bind) -> None:
+        element, lanes = _dtype(node.var)
+        self.line(f"const {self.c_type(element, lanes)} {node.var.name} = {self.expression(node.value).text};")
+
+    @statement.register
+    def _(self, node: tirx.BufferStore) -> None:
+        (index,) = node.indices
+        value = node.value
+        if isinstance(index, tirx.Ramp):
+            self.line(f"{self.vector_store(node.buffer, index, value)};")
+            return
+        place = f"{node.buffer.name}[{self.expression(index).text}]"
+        if isinstance(value, tirx.Add) and _same_place(value.a, node):
+            self.line(f"{place} += {self.expression(value.b).text};")
+        else:
+            self.line(f"{place} = {self.expression(value).text};")
+
+    def vector_store(self, buffer: Any, index: Any, value: Any) -> str:
+        element, lanes = _dtype(value)
+        address = self.address(buffer, index)
+        if isinstance(value, tirx.Cast) and _dtype(value.value)[0] == "int32" and element in ("int8", "uint8"):
+            name = self.helper(f"narrow_{ABBREVIATIONS[element]}", lanes)
+            return f"{name}({address}, {self.expression(value.value).text})"
+        self.c_type(element, lanes)
+        kind = f"{ABBREVIATIONS[element]}x{lanes}"
+        return f"{self.prefix.upper()}_STORE({self.prefix}_{kind}, {address}, {self.expression(value).text})"
+
+    # --- expressions -----------------------------------------------------------------------------------------------
+
+    def c_type(self, element: str, lanes: int) -> str:
+        if lanes == 1:
+            return C_TYPES[element]
+        self.vectors.add(VectorType(element, lanes))
+        return f"{self.prefix}_{ABBREVIATIONS[element]}x{lanes}"
+
+    def helper(self, name: str, lanes: int) -> str:
+        name = name if lanes == 1 else f"{name}x{lanes}"
+        self.helpers.add(find(name, self.instruction_set))
+        return f"{self.prefix}_{name}"
+
+    def address(self, buffer: Any, index: Any) -> str:
+        if int(index.stride) != 1:
+            raise PrinterError(f"no C for a vector access of stride {index.stride} on {buffer.name}")
+        return f"&{buffer.name}[{self.expression(index.base).text}]"
+
+    def operand(self, node: Any, level: int) -> str:
+        """The text of a node, in parentheses where it binds less tightly than `level`."""
+        text, own = self.expression(node)
+        return text if own >= level else f"({text})"
+
+    def infix(self, node: Any, operator: str, level: int) -> Text:
+        left, right = _scalars(node.a, node.b)
+        return Text(f"{self.operand(left, level)} {operator} {self.operand(right, level + 1)}", level)
+
+    def helper_call(self, name: str, lanes: int, arguments: Any) -> Text:
+        called = self.helper(name, lanes)
+        uniform = HELPERS[name if lanes == 1 else f"{name}x{lanes}"].uniform
+        return self.call(called, *(a.value if i in uniform else a for i, a in enumerate(arguments)))
+
+    def call(self, name: str, *arguments: Any) -> Text:
+        return Text(f"{name}({', '.join(self.expression(argument).text for argument in arguments)})", PRIMARY)
+
+    @functools.singledispatchmethod
+    def expression(self, node: Any) -> Text:
+        raise PrinterError(f"no C for the expression {type(node).__name__}: {node}")
+
+    @expression.register
+    def _(self, node: ir.Var) -> Text:
+        return Text(node.name, PRIMARY)
+
+    @expression.register
+    def _(self, node: tirx.IntImm) -> Text:
+        value = int(node.value)
+        if _dtype(node)[0] == "int64":
+            return Text(f"(int64_t){value}", UNARY) if value >= 0 else Text(f"-(int64_t){-value}", UNARY)
+        return Text(str(value), PRIMARY if value >= 0 else UNARY)
+
+    @expression.register
+    def _(self, node: tirx.FloatImm) -> Text:
+        return Text(float_literal(float(node.value)), PRIMARY if node.value >= 0 else UNARY)
+
+    @expression.register
+    def _(self, node: tirx.Add) -> Text:
+        left, right = _scalars(node.a, node.b)
+        if isinstance(right, tirx.IntImm) and right.value < 0:
+            return Text(f"{self.operand(left, ADD)} - {-right.value}", ADD)
+        return self.infix(node, "+", ADD)
+
+    @expression.register
+    def _(self, node: tirx.Sub) -> Text:
+        return self.infix(node, "-", ADD)
+
+    @expression.register
+    def _(self, node: tirx.Mul) -> Text:
+        return self.infix(node, "*", MULTIPLY)
+
+    @expression.register
+    def _(self, node: tirx.Div) -> Text:
+        return self.infix(node, "/", MULTIPLY)
+
+    @expression.register
+    def _(self, node: tirx.FloorDiv) -> Text:
+        if self.analyzer.can_prove(node.a >= 0):
+            return self.infix(node, "/", MULTIPLY)
+        return Text(f"{self.operand(node.a, SHIFT)} >> {_log2(node.b)}", SHIFT)
+
+    @expression.register
+    def _(self, node: tirx.FloorMod) -> Text:
+        if self.analyzer.can_prove(node.a >= 0):
+            return self.infix(node, "%", MULTIPLY)
+        return Text(f"({self.expression(node.a).text} & {(1 << _log2(node.b)) - 1})", PRIMARY)
+
+    @expression.register
+    def _(self, node: tirx.LT) -> Text:
+        return self.infix(node, "<", COMPARE)
+
+    @expression.register
+    def _(self, node: tirx.LE) -> Text:
+        return self.infix(node, "<=", COMPARE)
+
+    @expression.register
+    def _(self, node: tirx.GT) -> Text:
+        return self.infix(node, ">", COMPARE)
+
+    @expression.register
+    def _(self, node: tirx.GE) -> Text:
+        return self.infix(node, ">=", COMPARE)
+
+    @expression.register
+    def _(self, node: tirx.EQ) -> Text:
+        return self.infix(node, "==", EQUAL)
+
+    @expression.register
+    def _(self, node: tirx.NE) -> Text:
+        return self.infix(node, "!=", EQUAL)
+
+    @expression.register
+    def _(self, node: tirx.And) -> Text:
+        return self.infix(node, "&&", LOGIC_AND)
+
+    @expression.register
+    def _(self, node: tirx.Or) -> Text:
+        both = " || ".join(
+            self.operand(side, LOGIC_AND + 1) for side in (node.a, node.b)
+        )  # gcc warns of a bare && here
+        return Text(both, LOGIC_OR)
+
+    @expression.register
+    def _(self, node: tirx.Not) -> Text:
+        return Text(f"!{self.operand(node.a, PRIMARY)}", UNARY)
+
+    @expression.register
+    def _(self, node: tirx.Min) -> Text:
+        return self.extremum("min", node)
+
+    @expression.register
+    def _(self, node: tirx.Max) -> Text:
+        return self.extremum("max", node)
+
+    def extremum(self, name: str, node: Any) -> Text:
+        element, lanes = _dtype(node)
+        return self.call(self.helper(f"{name}_{ABBREVIATIONS[element]}", lanes), node.a, node.b)
+
+    @expression.register
+    def _(self, node: tirx.Select) -> Text:
+        return self.ternary(node.condition, node.true_value, node.false_value)
+
+    def ternary(self, condition: Any, yes: Any, no: Any) -> Text:
+        parts = (self.operand(condition, LOGIC_OR), self.operand(yes, LOGIC_OR), self.operand(no, TERNARY))
+        return Text("{} ? {} : {}".format(*parts), TERNARY)
+
+    @expression.register
+    def _(self, node: tirx.Cast) -> Text:
+        element, lanes = _dtype(node)
+        if lanes == 1:
+            return Text(f"({C_TYPES[element]}){self.operand(node.value, UNARY)}", UNARY)
+        source, _ = _dtype(node.value)
+        if element == "int32" and source in ("int8", "uint8") and isinstance(node.value, ir.TensorLoad):
+            (index,) = node.value.indices
+            name = self.helper(f"widen_{ABBREVIATIONS[source]}", lanes)
+            self.c_type(element, lanes)
+            return Text(f"{name}({self.address(node.value.source, index)})", PRIMARY)
+        raise PrinterError(f"no C for a vector cast from {source} to {element}x{lanes}")
+
+    @expression.register
+    def _(self, node: tirx.Broadcast) -> Text:
+        element, lanes = _dtype(node)
+        self.c_type(element, lanes)
+        return self.call(self.helper(f"splat_{ABBREVIATIONS[element]}", lanes), node.value)
+
+    @expression.register
+    def _(self, node: ir.TensorLoad) -> Text:
+        (index,) = node.indices
+        if not isinstance(index, tirx.Ramp):
+            return Text(f"{node.source.name}[{self.expression(index).text}]", PRIMARY)
+        element, lanes = _dtype(node)
+        vector = self.c_type(element, lanes)
+        return Text(f"{self.prefix.upper()}_LOAD({vector}, {self.address(node.source, index)})", PRIMARY)
+
+    @expression.register
+    def _(self, node: ir.Call) -> Text:
+        name = str(node.op.name)
+        if name.startswith("mbgen."):
+            return self.helper_call(name.removeprefix("mbgen."), _dtype(node)[1], node.args)
+        if name == "tirx.if_then_else":
+            return self.ternary(*node.args)
+        if name == "tirx.exp":
+            self.helpers.add("expf")
+            return self.call("expf", *node.args)
+        if name == "tirx.shift_right":
+            left, right = node.args
+            return Text(f"{self.operand(left, SHIFT)} >> {self.operand(right, SHIFT + 1)}", SHIFT)
+        if name == "tirx.shift_left":
+            left, right = node.args
+            return Text(f"{self.operand(left, SHIFT)} << {self.operand(right, SHIFT + 1)}", SHIFT)
+        raise PrinterError(f"no C for a call of {name}")
+
+
+def wrap(text: str, depth: int) -> list[str]:
+    """A statement in lines of at most LINE characters where it can be, broken at the outermost space that serves."""
+    lines, indent = [], "    " * depth
+    while len(indent) + len(text) > LINE:
+        nesting, breaks = 0, []
+        for place, character in enumerate(text[: LINE - len(indent)]):
+            nesting += (character in "([") - (character in ")]")
+            if character == " ":
+                breaks.append((nesting, -place))
+        if not breaks:
+            break
+        place = -min(breaks)[1]
+        lines.append(indent + text[:place])
+        text, indent = text[place + 1 :], "    " * (depth + 1)
+    return [*lines, indent + text]
+
+
+def _element(buffer: Any) -> tuple[str, int]:
+    element, _, lanes = str(buffer.dtype).partition("x")
+    return element, int(lanes or 1)
+
+
+def _same_place(node: Any, store: Any) -> bool:
+    return (
+        isinstance(node, ir.TensorLoad)
+        and node.source.same_as(store.buffer)
+        and tvm_ffi.structural_equal(node.indices[0], store.indices[0])
+    )
+
+
+def _scalars(left: Any, right: Any) -> tuple[Any, Any]:
+    """Operands of an operator: a broadcast beside a vector stays a scalar, which C spreads over the lanes itself."""
+    if isinstance(left, tirx.Broadcast) and not isinstance(right, tirx.Broadcast):
+        return left.value, right
+    if isinstance(right, tirx.Broadcast) and not isinstance(left, tirx.Broadcast):
+        return left, right.value
+    return left, right
+
+
+def _log2(node: Any) -> int:
+    value = int(node.value)
+    if value & (value - 1):
+        raise PrinterError(f"cannot prove the dividend non-negative in a division by {value}")
+    return value.bit_length() - 1
+
+
+def float_literal(value: float) -> str:
+    """The shortest decimal that reads back as the same float32, with C's suffix."""
+    if math.isinf(value) or math.isnan(value):
+        raise PrinterError(f"no C literal for {value}")
+    text = str(np.float32(value))
+    return f"{text if any(mark in text for mark in '.e') else text + '.0'}F"

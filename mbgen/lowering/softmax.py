@@ -1,0 +1,143 @@
+"""Softmax over the last axis: from a table of exponentials on bytes, with expf on float32."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tvm import tirx
+
+from mbgen.graph import INTEGER_RANGE, DType
+from mbgen.lowering.builder import T, build, constant, grid, local, parameter
+from mbgen.lowering.epilogue import Epilogue
+from mbgen.lowering.tir import helper
+
+Q31 = 1 << 31
+SUM_BITS = 12  # integer bits of the sum of exponentials
+
+
+@dataclass(frozen=True)
+class Rows:
+    """`rows` softmaxes of `classes` values each; `scale` is the output's in QDQ, `beta` the factor on float input."""
+
+    kind: Literal["tflite", "qdq", "float"]
+    rows: int
+    classes: int
+    dtype: DType
+    beta: float
+    scale: float
+    epilogue: Epilogue
+
+
+def define(form: Rows) -> tirx.PrimFunc:
+    """The compute definition; `numerics.tflite_softmax` and `qdq_softmax` say what it computes."""
+    return {"tflite": _tflite, "qdq": _qdq, "float": _float}[form.kind](form)
+
+
+def _maximum(form: Rows, x: Any, greatest: Any) -> None:
+    low = constant(-float("3.4028234e38"), "float32") if form.dtype == "float32" else INTEGER_RANGE[form.dtype][0]
+    kind = "float32" if form.dtype == "float32" else "int32"
+    start = low if form.dtype == "float32" else constant(low, kind)
+    with grid("greatest", {"row": form.rows}, {"i": form.classes}) as (row, i):
+        T.reads(x[row, i])
+        T.writes(greatest[row])
+        with T.init():
+            T.buffer_store(greatest, start, [row])
+        T.buffer_store(greatest, tirx.max(greatest[row], x[row, i].astype(kind)), [row])
+
+
+def _tflite(form: Rows) -> tirx.PrimFunc:
+    def body() -> None:
+        x = parameter("input", (form.rows, form.classes), form.dtype)
+        table = parameter("table", (256,), "int32")
+        y = parameter("output", (form.rows, form.classes), form.epilogue.dtype)
+        greatest = local("greatest", (form.rows,), "int32")
+        total = local("total", (form.rows,), "int32")
+        zeros = local("zeros", (form.rows,), "int32")
+        inverse = local("inverse", (form.rows,), "int32")
+
+        def exponential(row: Any, i: Any) -> Any:
+            return table[greatest[row] - x[row, i].astype("int32")]
+
+        _maximum(form, x, greatest)
+        with grid("total", {"row": form.rows}, {"i": form.classes}) as (row, i):
+            T.reads(x[row, i], table[0:256], greatest[row])
+            T.writes(total[row])
+            with T.init():
+                T.buffer_store(total, constant(0, "int32"), [row])
+            half = constant(1 << (SUM_BITS - 1), "int32")
+            # the greatest entry is 2^31 - 1: halve before adding the half, which keeps every bit that counts
+            rounded = (exponential(row, i) // 2 + half // 2) // constant(1 << (SUM_BITS - 1), "int32")
+            T.buffer_store(total, total[row] + rounded, [row])
+        with grid("zeros", {"row": form.rows}) as (row,):
+            T.reads(total[row])
+            T.writes(zeros[row])
+            T.buffer_store(zeros, helper("leading_zeros_i32", "int32", total[row]), [row])
+        with grid("inverse", {"row": form.rows}) as (row,):
+            T.reads(total[row], zeros[row])
+            T.writes(inverse[row])
+            shifted = tirx.shift_left(total[row].astype("int64"), zeros[row].astype("int64"))
+            fraction = (shifted - constant(Q31, "int64")).astype("int32")
+            T.buffer_store(inverse, helper("reciprocal_i32", "int32", fraction), [row])
+        with grid("output", {"row": form.rows, "i": form.classes}) as (row, i):
+            T.reads(x[row, i], table[0:256], greatest[row], zeros[row], inverse[row])
+            T.writes(y[row, i])
+            probability = helper(
+                "softmax_scale_i32", "int32", exponential(row, i), inverse[row], constant(35, "int32") - zeros[row]
+            )
+            T.buffer_store(y, form.epilogue.store(probability), [row, i])
+
+    return build(body)
+
+
+def _qdq(form: Rows) -> tirx.PrimFunc:
+    def body() -> None:
+        x = parameter("input", (form.rows, form.classes), form.dtype)
+        table = parameter("table", (256,), "float32")
+        y = parameter("output", (form.rows, form.classes), form.epilogue.dtype)
+        greatest = local("greatest", (form.rows,), "int32")
+        total = local("total", (form.rows,), "float32")
+
+        def exponential(row: Any, i: Any) -> Any:
+            return table[greatest[row] - x[row, i].astype("int32")]
+
+        _maximum(form, x, greatest)
+        with grid("total", {"row": form.rows}, {"i": form.classes}) as (row, i):
+            T.reads(x[row, i], table[0:256], greatest[row])
+            T.writes(total[row])
+            with T.init():
+                T.buffer_store(total, constant(0.0, "float32"), [row])
+            T.buffer_store(total, total[row] + exponential(row, i), [row])
+        with grid("output", {"row": form.rows, "i": form.classes}) as (row, i):
+            T.reads(x[row, i], table[0:256], greatest[row], total[row])
+            T.writes(y[row, i])
+            probability = exponential(row, i) / total[row] / constant(form.scale, "float32")
+            T.buffer_store(y, form.epilogue.store_float(probability), [row, i])
+
+    return build(body)
+
+
+def _float(form: Rows) -> tirx.PrimFunc:
+    def body() -> None:
+        x = parameter("input", (form.rows, form.classes), "float32")
+        y = parameter("output", (form.rows, form.classes), "float32")
+        greatest = local("greatest", (form.rows,), "float32")
+        total = local("total", (form.rows,), "float32")
+        _maximum(form, x, greatest)
+        with grid("exponential", {"row": form.rows, "i": form.classes}) as (row, i):
+            T.reads(x[row, i], greatest[row])
+            T.writes(y[row, i])
+            distance = (x[row, i] - greatest[row]) * constant(form.beta, "float32")
+            T.buffer_store(y, tirx.exp(distance), [row, i])
+        with grid("total", {"row": form.rows}, {"i": form.classes}) as (row, i):
+            T.reads(y[row, i])
+            T.writes(total[row])
+            with T.init():
+                T.buffer_store(total, constant(0.0, "float32"), [row])
+            T.buffer_store(total, total[row] + y[row, i], [row])
+        with grid("output", {"row": form.rows, "i": form.classes}) as (row, i):
+            T.reads(y[row, i], total[row])
+            T.writes(y[row, i])
+            T.buffer_store(y, y[row, i] / total[row], [row, i])
+
+    return build(body)

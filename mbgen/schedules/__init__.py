@@ -1,0 +1,1 @@
+"""Schedules of the kernel families: small frozen values, and the function that applies each to a TIR schedule."""
