@@ -409,12 +409,14 @@ def softmax_table(layer: Softmax, graph: Graph) -> Array:
     """exp(-beta * s_x * d) for d = 0 .. 255, the distance of a stored value from the row's greatest.
 
     TFLite: int32 Q0.31, gemmlowp's exp of the rescaled distance, 0 where TFLite drops the value as too small.
-    QDQ: float32, rounded from double. `tflite_softmax` and `qdq_softmax` say how a row is computed from it.
+    QDQ: float32, rounded from double, 0 below the least normal number.
+    `tflite_softmax` and `qdq_softmax` say how a row is computed from it.
     """
     x = graph.layer_inputs(layer)[0]
     distance = np.arange(256, dtype=np.int64)
     if graph.numerics is Numerics.QDQ:
-        return np.asarray(np.exp(-layer.beta * tensor_scale(x) * distance), np.float32)
+        exact = np.exp(-layer.beta * tensor_scale(x) * distance)
+        return np.where(exact < np.finfo(np.float32).tiny, 0, exact).astype(np.float32)
     fraction_bits = 31 - EXP_INTEGER_BITS
     beta = float(np.float32(layer.beta))
     multiplier, shift = quantize_multiplier(min(beta * tensor_scale(x) * 2**fraction_bits, INT32_MAX))
