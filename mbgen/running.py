@@ -62,9 +62,7 @@ def run_layers(directory: Path, inputs: Array) -> Iterator[dict[str, Array]]:
     target = load_target(manifest["target"]["name"])
     layers = manifest["layers"]
     _check_inputs(manifest, inputs)
-    dumped = np.dtype(
-        [(layer["name"], layer["dtype"], tuple(layer["output_shape"])) for layer in layers if _computes(layer)]
-    )
+    dumped = np.dtype([(layer["name"], layer["dtype"], tuple(layer["output_shape"])) for layer in layers])
     batch_inputs = max(1, min(BATCH_INPUTS, BATCH_BYTES // dumped.itemsize))
     seconds = START_SECONDS + SECONDS_PER_MAC * manifest["macs_executed"] * batch_inputs
 
@@ -80,9 +78,9 @@ def run_layers(directory: Path, inputs: Array) -> Iterator[dict[str, Array]]:
                 return _read_dump(run_folder / "outputs.bin", dumped, len(batch))
 
         batches = [inputs[start : start + batch_inputs] for start in range(0, len(inputs), batch_inputs)]
-        for batch, dump in zip(batches, _map_in_order(run_batch, batches), strict=True):
-            for image, outputs in zip(batch, dump, strict=True):
-                yield _by_layer(layers, image, outputs)
+        for dump in _map_in_order(run_batch, batches):
+            for outputs in dump:
+                yield {layer["name"]: outputs[layer["name"]].copy() for layer in layers}
 
 
 def self_test(directory: Path) -> None:
@@ -90,7 +88,7 @@ def self_test(directory: Path) -> None:
     manifest = read_manifest(directory)
     target = load_target(manifest["target"]["name"])
     _check_board(manifest, target, manifest["arena_bytes"])
-    run_program([directory], _render("self_test.c.j2", name=manifest["name"]))
+    run_program([directory], _render("self_test.c.jinja", name=manifest["name"]))
 
 
 def run_program(directories: Sequence[Path], main: str, c_flags: Sequence[str] = (), seconds: float = 600) -> str:
@@ -110,14 +108,14 @@ def build_program(directories: Sequence[Path], main: str, folder: Path, c_flags:
     manifest = read_manifest(directories[0])
     target = load_target(manifest["target"]["name"])
     harness = data_folder("templates") / "harness"
-    source, executable = folder / "main.c", folder / "program"
+    source, executable = folder / "main.c", folder / manifest["name"]
     source.write_text(main, encoding="ascii")
     sources = [source, *(path for directory in directories for path in sorted((directory / "src").glob("*.c")))]
     includes = [path for directory in directories for path in (directory / "include", directory / "src")]
     link_flags: list[str] = []
     if target.memory is not None:
         script = folder / "cortex_m.ld"
-        script.write_text(_render("cortex_m.ld.j2", memory=target.memory, stack_bytes=STACK_BYTES), encoding="ascii")
+        script.write_text(_render("cortex_m.ld.jinja", memory=target.memory, stack_bytes=STACK_BYTES), encoding="ascii")
         sources += [harness / "startup.c", harness / "semihosting.c"]
         link_flags = ["-nostartfiles", "-Wl,--gc-sections", "-T", str(script)]
     else:
@@ -132,21 +130,16 @@ def build_program(directories: Sequence[Path], main: str, folder: Path, c_flags:
 
 def _build_layers_program(directory: Path, manifest: Json, target: Target, inputs: Array, folder: Path) -> Path:
     layers = manifest["layers"]
-    output = layers[-1]
-    output_bytes = _output_bytes(output)
-    input_elements = math.prod(inputs.shape[1:])
-    _check_board(manifest, target, manifest["arena_bytes"] + input_elements * inputs.itemsize + output_bytes)
+    input_bytes = math.prod(inputs.shape[1:]) * inputs.itemsize
+    _check_board(manifest, target, manifest["arena_bytes"] + input_bytes + _output_bytes(layers[-1]))
     hooks = folder / "hooks.h"
-    hooks.write_text(_render("hooks.h.j2", name=manifest["name"]), encoding="ascii")
+    hooks.write_text(_render("hooks.h.jinja", name=manifest["name"]), encoding="ascii")
     main = _render(
-        "layers.c.j2",
+        "layers.c.jinja",
         name=manifest["name"],
-        input={"c_type": _C_TYPES[str(inputs.dtype)], "elements": input_elements},
-        output={"c_type": _C_TYPES[output["dtype"]], "elements": math.prod(output["output_shape"])},
-        layers=[
-            {"name": layer["name"], "start": _address(layer), "bytes": _output_bytes(layer) if _computes(layer) else 0}
-            for layer in layers
-        ],
+        input_type=_C_TYPES[str(inputs.dtype)],
+        output_type=_C_TYPES[layers[-1]["dtype"]],
+        layers=[{"name": layer["name"], "start": _address(layer), "bytes": _output_bytes(layer)} for layer in layers],
     )
     return build_program([directory], main, folder, ["-include", str(hooks)])
 
@@ -184,20 +177,6 @@ def _read_dump(path: Path, dumped: np.dtype[Any], inputs: int) -> Array:
             f"{inputs * dumped.itemsize:,}. Were its sources edited? Compile it again."
         )
     return np.fromfile(path, dumped)
-
-
-def _by_layer(layers: Iterable[Json], image: Array, outputs: Any) -> dict[str, Array]:
-    """One inference by layer; a reshape is its input's bytes under a new shape."""
-    values: dict[str, Array] = {"input": image}
-    for layer in layers:
-        value = outputs[layer["name"]] if _computes(layer) else values[layer["inputs"][0]]
-        values[layer["name"]] = value.reshape(layer["output_shape"])
-    del values["input"]
-    return values
-
-
-def _computes(layer: Json) -> bool:
-    return layer["kernel"] is not None
 
 
 def _output_bytes(layer: Json) -> int:

@@ -62,7 +62,7 @@ def test_the_self_test_runs_on_every_target(tmp_path: Path, name: str) -> None:
     with pytest.raises(RefusedError) as refused:
         self_test(tmp_path)
     assert str(refused.value) == (
-        f"program on {name} ended with exit code 1; it printed\n    tiny_self_test did not return TINY_OK"
+        f"tiny on {name} ended with exit code 1; it printed\n    tiny_self_test did not return TINY_OK"
     )
 
 
@@ -90,7 +90,7 @@ def test_batches_keep_the_order_of_the_inputs_and_build_once(tiny: Path, monkeyp
 
 def test_a_batch_is_one_input_where_one_inference_fills_the_limit(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = count_calls(monkeypatch, "run")
-    monkeypatch.setattr(mbgen.running, "BATCH_BYTES", 2 * 60)  # an inference reports 12 int8 and 12 float32
+    monkeypatch.setattr(mbgen.running, "BATCH_BYTES", 2 * 72)  # an inference reports 12 int8 twice, and 12 float32
     assert len(list(run_layers(tiny, tiny_inputs(5)))) == 5
     assert runs() == 3
     monkeypatch.setattr(mbgen.running, "BATCH_BYTES", 1)
@@ -116,7 +116,7 @@ def test_a_status_other_than_ok_is_reported(tiny: Path) -> None:
     with pytest.raises(RefusedError) as refused:
         list(run_layers(tiny, tiny_inputs(1)))
     assert str(refused.value) == (
-        "program on host ended with exit code 1; it printed\n    tiny_invoke did not return TINY_OK"
+        "tiny on host ended with exit code 1; it printed\n    tiny_invoke did not return TINY_OK"
     )
 
 
@@ -125,7 +125,7 @@ def test_a_layer_that_does_not_report_is_noticed(tiny: Path) -> None:
     with pytest.raises(RefusedError) as refused:
         list(run_layers(tiny, tiny_inputs(2)))
     assert str(refused.value) == (
-        "the library reported 24 bytes of layer outputs for 2 inputs; its manifest promises 120. "
+        "the library reported 48 bytes of layer outputs for 2 inputs; its manifest promises 144. "
         "Were its sources edited? Compile it again."
     )
 
@@ -133,7 +133,7 @@ def test_a_layer_that_does_not_report_is_noticed(tiny: Path) -> None:
 def test_a_library_that_hangs_is_stopped(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     edit(tiny / "src" / "tiny.c", "    return TINY_OK;", "    for (volatile int i = 0;; ++i) {}")
     monkeypatch.setattr(mbgen.running, "START_SECONDS", 0.5)
-    with pytest.raises(RefusedError, match=r"^program on host did not end within 0\.5 seconds; it printed nothing$"):
+    with pytest.raises(RefusedError, match=r"^tiny on host did not end within 0\.5 seconds; it printed nothing$"):
         list(run_layers(tiny, tiny_inputs(1)))
 
 
@@ -223,7 +223,7 @@ def test_a_fault_on_bare_metal_is_reported(tmp_path: Path, name: str) -> None:
         run_program([tmp_path], "int main(void) { return *(volatile int *)0xF0000000u; }\n", seconds=30)
     lines = [line.strip() for line in str(refused.value).splitlines()]
     assert lines[:3] == [
-        f"program on {name} ended with exit code 1; it printed",
+        f"tiny on {name} ended with exit code 1; it printed",
         "the processor took a fault",
         "exception      0x00000003",
     ]
@@ -302,5 +302,5 @@ def test_no_undefined_name_in_a_template_passes_silently() -> None:
     import jinja2
 
     with pytest.raises(jinja2.UndefinedError):
-        mbgen.running._render("hooks.h.j2")
-    assert (data_folder("templates") / "harness" / "hooks.h.j2").is_file()
+        mbgen.running._render("hooks.h.jinja")
+    assert (data_folder("templates") / "harness" / "hooks.h.jinja").is_file()
