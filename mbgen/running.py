@@ -108,7 +108,7 @@ def build_program(directories: Sequence[Path], main: str, folder: Path, c_flags:
     manifest = read_manifest(directories[0])
     target = load_target(manifest["target"]["name"])
     harness = data_folder("templates") / "harness"
-    source, executable = folder / "main.c", folder / manifest["name"]
+    source, executable = folder / "main.c", folder / str(manifest["name"])
     source.write_text(main, encoding="ascii")
     sources = [source, *(path for directory in directories for path in sorted((directory / "src").glob("*.c")))]
     includes = [path for directory in directories for path in (directory / "include", directory / "src")]
