@@ -1,5 +1,5 @@
 """Where every activation lives: lifetimes and placement in the arena."""
 
-from mbgen.planning.arena import check_fit, plan
+from mbgen.planning.arena import plan
 
-__all__ = ["check_fit", "plan"]
+__all__ = ["plan"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mbgen.errors import RefusedError
 from mbgen.graph import Graph
 from mbgen.plan import Buffer, Plan
 from mbgen.planning.lifetimes import Lifetime, aliases, lifetimes
@@ -79,12 +78,3 @@ def _gaps(life: Lifetime, placed: Sequence[Buffer], capacity: int) -> list[tuple
         gaps.append((start, buffer.offset))
         start = max(start, buffer.offset + aligned(buffer.size))
     return [*gaps, (start, capacity)]
-
-
-def check_fit(made: Plan, ram: int | None, target: str) -> None:
-    """Refuse a plan whose arena is larger than `ram` bytes, naming the layer that sets the peak."""
-    if ram is not None and made.arena_bytes > ram:
-        raise RefusedError(
-            f"{made.peak_layer}: the arena needs {made.arena_bytes:,} bytes; {target} has {ram:,}. "
-            "Try a smaller --alpha or --resolution, or --dtype int8."
-        )

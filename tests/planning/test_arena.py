@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import itertools
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mbgen.errors import RefusedError
 from mbgen.graph import AveragePool2D, Graph, Numerics, Reshape, Softmax, Tensor
-from mbgen.plan import Plan
-from mbgen.planning import check_fit, plan
+from mbgen.planning import plan
 from mbgen.planning.arena import ALIGNMENT, aligned, place
 from mbgen.planning.lifetimes import Lifetime, aliases, lifetimes
 
@@ -82,14 +79,3 @@ def test_an_arena_is_never_empty() -> None:
         "pool_1",
     )
     assert plan(alone).arena_bytes == ALIGNMENT
-
-
-def test_a_plan_that_does_not_fit_is_refused() -> None:
-    made = Plan((), {}, 182272, 180000, "depthwise_3")
-    check_fit(made, 182272, "cortex-m4")
-    with pytest.raises(RefusedError) as refused:
-        check_fit(made, 131072, "cortex-m4")
-    assert str(refused.value) == (
-        "depthwise_3: the arena needs 182,272 bytes; cortex-m4 has 131,072. "
-        "Try a smaller --alpha or --resolution, or --dtype int8."
-    )
