@@ -77,11 +77,12 @@ class _Network:
         oc = shape[-1] if depthwise else shape[0]
         weights, bias, deviation = self.constants(name, shape, 3 if depthwise else 0, oc)
         spread = deviation * math.sqrt(math.prod(shape) / oc) * self.scale * 73 / 60
-        scale, zero_point = (RELU6_SCALE, 0) if activation == "RELU6" and spread > RELU6_SCALE else (spread, 0)
         if activation == "NONE":
-            zero_point = 128
-        elif activation == "RELU6" and scale != RELU6_SCALE:
-            scale = 8 / 255  # the clamp at 6 lies within the type
+            scale, zero_point = spread, 128
+        elif len(self.builder.operators) % 2:
+            scale, zero_point = RELU6_SCALE, 0  # the type's own range is the clamp
+        else:
+            scale, zero_point = 8 / 255, 20  # the clamp lies within the type at both ends
         out = self.activation(name, out_shape, scale, LOWEST[self.dtype] + zero_point)
         self.builder.operator(kind, [self.last, weights, bias], [out], FusedActivationFunction=activation, **options)
         self.last = out
