@@ -156,3 +156,15 @@ def test_an_emulator_is_needed_to_run_but_not_to_build(tmp_path: Path) -> None:
     build(target, [source], executable, target.c_flags)
     with pytest.raises(MissingToolError, match=r"^cortex-a72 needs no-such-emulator to run; "):
         run(target, executable, tmp_path, 30)
+
+
+def test_tests_that_miss_a_tool_are_skipped_unless_all_tools_are_required(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("MBGEN_REQUIRE_TOOLS", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="cortex-m4 needs arm-none-eabi-gcc"):
+        require_target("cortex-m4")
+    monkeypatch.setenv("MBGEN_REQUIRE_TOOLS", "1")
+    with pytest.raises(pytest.fail.Exception, match="cortex-m4 needs arm-none-eabi-gcc"):
+        require_target("cortex-m4")
