@@ -13,7 +13,7 @@ from tvm.relax.frontend.tflite import from_tflite
 from tvm.relax.frontend.tflite.tflite_frontend import OperatorConverter
 
 from mbgen.errors import InputError, MbgenError
-from mbgen.graph import NO_CLAMP, Clamp, Graph, Numerics, Quantization
+from mbgen.graph import NO_CLAMP, Clamp, DType, Graph, Numerics, Quantization
 from mbgen.importers.constant import quantized_clamp
 from mbgen.importers.files import shown
 from mbgen.importers.relax import NHWC, Origin, to_graph
@@ -102,7 +102,7 @@ class _Converter(OperatorConverter):  # type: ignore[misc]
         return relax.op.reshape(result, self.file.tensors[op.Outputs(0)].shape)
 
     def convert_qnn_fused_activation_function(
-        self, expr: relax.Expr, fused_activation_fn: int, scale: float, zero_point: int, dtype: str
+        self, expr: relax.Expr, fused_activation_fn: int, scale: float, zero_point: int, dtype: DType
     ) -> relax.Expr:
         """Bounds as TFLite rounds them: TVM divides in double and rounds half to even."""
         q = Quantization((scale,), (zero_point,))
