@@ -8,6 +8,7 @@ a helper of `mbgen.intrinsics`, called by its name.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -99,12 +100,15 @@ class _Printer:
 
     @statement.register
     def _(self, node: tirx.SeqStmt) -> None:
-        for item in node.seq:
+        items = [item for item in node.seq if not isinstance(item, tirx.DeclBuffer)]
+        for item, following in itertools.zip_longest(items, items[1:]):
             self.statement(item)
+            if isinstance(item, tirx.AllocBuffer) and not isinstance(following, tirx.AllocBuffer):
+                self.lines.append("")
 
     @statement.register
     def _(self, node: tirx.DeclBuffer) -> None:
-        """A flat view of a parameter: the parameter's own name serves."""
+        """A flat view of a parameter, whose own name serves."""
 
     @statement.register
     def _(self, node: tirx.AllocBuffer) -> None:

@@ -35,17 +35,24 @@ def largest_divisor(number: int, limit: int) -> int:
 
 
 def default_gemm_tile(rows: int, channels: int, target: Target) -> Tile:
-    """A tile whose sums stay in registers: half of them for sums on a vector core, four on a scalar one.
+    """The tile with the fewest loads a multiply-accumulate whose sums and operands stay in registers.
 
-    Rows are split without a rest; channels are padded up to a multiple of `nr` in the packed weights.
+    Rows are split without a rest; channels are padded up to a multiple of `nr` in the packed weights. A scalar core
+    holds four sums.
     """
     width = lanes(target)
     if width == 1:
         mr = largest_divisor(rows, 2)
         return Tile(mr, largest_divisor(channels, 4 // mr), 1)
-    vectors = 2 if channels >= 2 * width else 1
-    sums = target.vector_registers // 2 // vectors
-    return Tile(largest_divisor(rows, max(sums, 1)), vectors * width, width)
+    wanted = -(-channels // width)
+    fitting = [
+        (mr, vectors)
+        for vectors in (1, 2, 4)
+        for mr in range(1, target.vector_registers)
+        if vectors <= wanted and rows % mr == 0 and mr * vectors + vectors + 1 <= target.vector_registers
+    ]
+    mr, vectors = min(fitting, key=lambda tile: ((tile[0] + tile[1]) / (tile[0] * tile[1]), tile))
+    return Tile(mr, vectors * width, width)
 
 
 def default_channel_tile(channels: int, target: Target, vectors: int = 1) -> Tile:
