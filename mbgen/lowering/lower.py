@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -286,7 +286,9 @@ def _(layer: AveragePool2D, graph: Graph, target: Target) -> Prepared:
     epilogue = plain_epilogue(layer, graph, layer.clamp)
     rescaled = graph.numerics is Numerics.QDQ and x.dtype != "float32"
     if rescaled:
-        epilogue = Epilogue("scale", epilogue.dtype, epilogue.zero_point, epilogue.low, epilogue.high)
+        epilogue = replace(epilogue, kind="scale")
+    elif x.dtype != "float32":
+        epilogue = replace(epilogue, zero_point=0)  # TFLite averages the stored values, which share one quantisation
     form = pool.AveragePool(
         window,
         x.shape[3],
@@ -332,7 +334,7 @@ def _(layer: Softmax, graph: Graph, target: Target) -> Prepared:
     constants = {}
     if kind != "float":
         constants["table"] = (numerics.softmax_table(layer, graph), "exponentials of the distance from the greatest")
-    return Prepared("softmax", form, "row by row", lambda: softmax.define(form), constants)
+    return Prepared("softmax", form, "row by row", lambda: softmax.schedule(softmax.define(form)), constants)
 
 
 @prepare.register(Requantize)

@@ -239,13 +239,18 @@ class _Printer:
     def _(self, node: tirx.FloorDiv) -> Text:
         if self.analyzer.can_prove(node.a >= 0):
             return self.infix(node, "/", MULTIPLY)
-        return Text(f"{self.operand(node.a, SHIFT)} >> {_log2(node.b)}", SHIFT)
+        return Text(f"{self.operand(node.a, UNARY)} >> {_log2(node.b)}", SHIFT)
 
     @expression.register
     def _(self, node: tirx.FloorMod) -> Text:
         if self.analyzer.can_prove(node.a >= 0):
             return self.infix(node, "%", MULTIPLY)
         return Text(f"({self.expression(node.a).text} & {(1 << _log2(node.b)) - 1})", PRIMARY)
+
+    @expression.register
+    def _(self, node: tirx.LShift) -> Text:
+        # compilers warn of operators in a shift without parentheses
+        return Text(f"{self.operand(node.a, UNARY)} << {self.operand(node.b, UNARY)}", SHIFT)
 
     @expression.register
     def _(self, node: tirx.LT) -> Text:
@@ -344,12 +349,6 @@ class _Printer:
         if name == "tirx.exp":
             self.helpers.add("expf")
             return self.call("expf", *node.args)
-        if name == "tirx.shift_right":
-            left, right = node.args
-            return Text(f"{self.operand(left, SHIFT)} >> {self.operand(right, SHIFT + 1)}", SHIFT)
-        if name == "tirx.shift_left":
-            left, right = node.args
-            return Text(f"{self.operand(left, SHIFT)} << {self.operand(right, SHIFT + 1)}", SHIFT)
         raise PrinterError(f"no C for a call of {name}")
 
 

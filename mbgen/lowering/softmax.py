@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tvm import tirx
+import numpy as np
+from tvm import s_tir, tirx
 
 from mbgen.graph import INTEGER_RANGE, DType
 from mbgen.lowering.builder import T, build, constant, grid, local, parameter
@@ -34,10 +35,18 @@ def define(form: Rows) -> tirx.PrimFunc:
     return {"tflite": _tflite, "qdq": _qdq, "float": _float}[form.kind](form)
 
 
+def schedule(function: tirx.PrimFunc) -> tirx.PrimFunc:
+    """Each reduction's start before its loop, not inside it."""
+    sch: Any = s_tir.Schedule(function)
+    for name in ("greatest", "total"):
+        block = sch.get_sblock(name)
+        sch.decompose_reduction(block, sch.get_loops(block)[-1])
+    return sch.mod["main"]
+
+
 def _maximum(form: Rows, x: Any, greatest: Any) -> None:
-    low = constant(-float("3.4028234e38"), "float32") if form.dtype == "float32" else INTEGER_RANGE[form.dtype][0]
     kind = "float32" if form.dtype == "float32" else "int32"
-    start = low if form.dtype == "float32" else constant(low, kind)
+    start = constant(float(np.finfo(np.float32).min) if kind == "float32" else INTEGER_RANGE[form.dtype][0], kind)
     with grid("greatest", {"row": form.rows}, {"i": form.classes}) as (row, i):
         T.reads(x[row, i])
         T.writes(greatest[row])
@@ -65,9 +74,8 @@ def _tflite(form: Rows) -> tirx.PrimFunc:
             T.writes(total[row])
             with T.init():
                 T.buffer_store(total, constant(0, "int32"), [row])
-            half = constant(1 << (SUM_BITS - 1), "int32")
-            # the greatest entry is 2^31 - 1: halve before adding the half, which keeps every bit that counts
-            rounded = (exponential(row, i) // 2 + half // 2) // constant(1 << (SUM_BITS - 1), "int32")
+            wide = exponential(row, i).astype("int64") + constant(1 << (SUM_BITS - 1), "int64")
+            rounded = tirx.floordiv(wide, constant(1 << SUM_BITS, "int64")).astype("int32")
             T.buffer_store(total, total[row] + rounded, [row])
         with grid("zeros", {"row": form.rows}) as (row,):
             T.reads(total[row])
