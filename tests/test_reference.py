@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mbgen.errors import InputError
+from mbgen.errors import GraphError, InputError
 from mbgen.graph import (
     INTEGER_RANGE,
-    NO_CLAMP,
-    NO_PADDING,
-    Add,
     Array,
-    AveragePool2D,
     Clip,
     Concat,
     Conv2D,
@@ -32,46 +26,55 @@ from mbgen.graph import (
     Numerics,
     Pad,
     Padding,
-    Quantization,
     Quantize,
     Requantize,
     Reshape,
     Shape,
     Softmax,
     Tensor,
-    window_output,
 )
 from mbgen.reference import execute
-from tests.support.tflite_export import relu, run_litert, same_padding, to_tflite
+from tests.support.layers import (
+    BYTES,
+    SCALES,
+    SEEDS,
+    Case,
+    activation,
+    additions,
+    average_pools,
+    convolutions,
+    dense_layers,
+    every_byte,
+    graph_of,
+    per_tensor,
+    random_input,
+    relu,
+    scale_of,
+)
+from tests.support.qdq_export import run_onnx, to_qdq
+from tests.support.tflite_export import run_litert, to_tflite
 
-Draw = Callable[[st.SearchStrategy[Any]], Any]
-BYTES: st.SearchStrategy[DType] = st.sampled_from(["int8", "uint8"])
-SCALES = st.floats(2**-12, 4.0, width=32)
-FEW = settings(max_examples=40, deadline=None)
-
-
-def per_tensor(scale: float, zero_point: int) -> Quantization:
-    return Quantization((float(np.float32(scale)),), (zero_point,))
-
-
-def zero_points(dtype: str) -> st.SearchStrategy[int]:
-    return st.integers(*INTEGER_RANGE[dtype])
-
-
-def tensor_from(draw: Draw, name: str, shape: Shape, dtype: DType, scale: float | None = None) -> Tensor:
-    scale = draw(SCALES) if scale is None else scale
-    return Tensor(name, shape, dtype, per_tensor(scale, draw(zero_points(dtype))))
-
-
-def random_values(rng: np.random.Generator, tensor: Tensor) -> Array:
-    if tensor.dtype == "float32":
-        return rng.normal(0, 3, tensor.shape).astype(np.float32)
-    low, high = INTEGER_RANGE[tensor.dtype]
-    return rng.integers(low, high + 1, tensor.shape).astype(tensor.dtype)
+FEW, MANY = (settings(max_examples=n, deadline=None) for n in (40, 150))
+TFLITE, QDQ, FLOAT32 = Numerics.TFLITE, Numerics.QDQ, Numerics.FLOAT32
+FLOAT_BOUND = 1e-6  # of the greatest sum on the way: some units in the last place
 
 
-def graph_of(layers: list[Layer], tensors: list[Tensor], numerics: Numerics = Numerics.TFLITE) -> Graph:
-    return Graph("model", numerics, {t.name: t for t in tensors}, tuple(layers), layers[0].inputs[0], layers[-1].output)
+def requantize(source: str, target: str) -> Layer:
+    return Requantize(name="other", inputs=(source,), output=target)
+
+
+def logistic(source: str, target: str) -> Layer:
+    return Logistic(name="other", inputs=(source,), output=target)
+
+
+def assert_close(actual: Array, expected: Array, greatest: float) -> None:
+    assert actual.dtype == np.float32
+    np.testing.assert_allclose(
+        actual, expected, rtol=0, atol=FLOAT_BOUND * max(float(np.abs(expected).max()), greatest)
+    )
+
+
+# --- TFLite, bit for bit -------------------------------------------------------------------------------------------
 
 
 def assert_same_as_litert(graph: Graph, image: Array) -> None:
@@ -81,86 +84,15 @@ def assert_same_as_litert(graph: Graph, image: Array) -> None:
         np.testing.assert_array_equal(actual, expected[name], err_msg=name)
 
 
-def seeds() -> st.SearchStrategy[np.random.Generator]:
-    return st.integers(0, 2**32 - 1).map(np.random.default_rng)
-
-
-@st.composite
-def convolutions(draw: st.DrawFn) -> tuple[Graph, Array]:
-    """One convolution or depthwise convolution, int8 per channel or per tensor, or uint8 with weight zero points."""
-    rng, dtype = draw(seeds()), draw(BYTES)
-    kernel = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
-    stride = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
-    dilation = draw(st.tuples(st.integers(1, 2), st.integers(1, 2)))
-    smallest = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
-    ic = draw(st.integers(1, 9))
-    shape = (1, *(draw(st.integers(s, 11)) for s in smallest), ic)
-    depthwise = draw(st.booleans())
-    oc = ic * draw(st.integers(1, 3)) if depthwise else draw(st.integers(1, 9))
-    padding = draw(st.sampled_from([NO_PADDING, same_padding(shape, kernel, stride, dilation)]))
-
-    x = tensor_from(draw, "input", shape, dtype)
-    per_channel = dtype == "int8" and draw(st.booleans())
-    scales = rng.uniform(0.001, 0.02, oc if per_channel else 1).astype(np.float32)
-    points = [0] if dtype == "int8" else [draw(zero_points(dtype))]
-    weight_shape = (*kernel, oc) if depthwise else (oc, *kernel, ic)
-    axis = (2 if depthwise else 0) if per_channel else None
-    quantization = Quantization(tuple(scales.tolist()), tuple(points * len(scales)), axis)
-    values = random_values(rng, Tensor("w", weight_shape, dtype))
-    weights = Tensor("conv.weights", weight_shape, dtype, quantization, values)
-    bias = Tensor("conv.bias", (oc,), "int32", None, rng.integers(-9000, 9000, oc).astype(np.int32))
-
-    fan_in = math.prod(kernel) * (1 if depthwise else ic)
-    assert x.quantization is not None
-    wanted = x.quantization.scale[0] * float(scales.mean()) * 74 * 74 * math.sqrt(fan_in) / 50
-    oh, ow = (
-        window_output(shape[1 + i], kernel[i], stride[i], dilation[i], padding[2 * i] + padding[2 * i + 1])
-        for i in (0, 1)
-    )
-    y = tensor_from(draw, "conv", (1, oh, ow, oc), dtype, wanted * draw(st.floats(0.3, 3)))
-    clamp = draw(st.sampled_from([NO_CLAMP, relu(y), relu(y, 6.0)]))
-    layer = (DepthwiseConv2D if depthwise else Conv2D)(
-        name="conv",
-        inputs=("input",),
-        output="conv",
-        weights=weights.name,
-        bias=bias.name,
-        clamp=clamp,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-    )
-    return graph_of([layer], [x, weights, bias, y]), random_values(rng, x)
-
-
-@settings(max_examples=150, deadline=None)
-@given(convolutions())
-def test_convolution_is_tflites(case: tuple[Graph, Array]) -> None:
+@MANY
+@given(convolutions(TFLITE))
+def test_convolution_is_tflites(case: Case) -> None:
     assert_same_as_litert(*case)
 
 
-@st.composite
-def dense_layers(draw: st.DrawFn) -> tuple[Graph, Array]:
-    rng, dtype = draw(seeds()), draw(BYTES)
-    ic, oc = draw(st.integers(1, 40)), draw(st.integers(1, 9))
-    x = tensor_from(draw, "input", (1, ic), dtype)
-    per_channel = dtype == "int8" and draw(st.booleans())
-    scales = rng.uniform(0.001, 0.02, oc if per_channel else 1).astype(np.float32)
-    points = [0] if dtype == "int8" else [draw(zero_points(dtype))]
-    quantization = Quantization(tuple(scales.tolist()), tuple(points * len(scales)), 0 if per_channel else None)
-    weights = Tensor("dense.weights", (oc, ic), dtype, quantization, random_values(rng, Tensor("w", (oc, ic), dtype)))
-    bias = Tensor("dense.bias", (oc,), "int32", None, rng.integers(-9000, 9000, oc).astype(np.int32))
-    assert x.quantization is not None
-    wanted = x.quantization.scale[0] * float(scales.mean()) * 74 * 74 * math.sqrt(ic) / 50
-    y = tensor_from(draw, "dense", (1, oc), dtype, wanted * draw(st.floats(0.3, 3)))
-    clamp = draw(st.sampled_from([NO_CLAMP, relu(y), relu(y, 6.0)]))
-    layer = Dense(name="dense", inputs=("input",), output="dense", weights=weights.name, bias=bias.name, clamp=clamp)
-    return graph_of([layer], [x, weights, bias, y]), random_values(rng, x)
-
-
-@settings(max_examples=150, deadline=None)
-@given(dense_layers())
-def test_dense_is_tflites(case: tuple[Graph, Array]) -> None:
+@MANY
+@given(dense_layers(TFLITE))
+def test_dense_is_tflites(case: Case) -> None:
     assert_same_as_litert(*case)
 
 
@@ -188,79 +120,51 @@ def test_sums_near_a_tie_are_rescaled_as_tflite_does(
 
 
 @FEW
-@given(st.data())
-def test_average_pool_is_tflites(data: st.DataObject) -> None:
-    rng, dtype = data.draw(seeds()), data.draw(BYTES)
-    kernel = data.draw(st.tuples(st.integers(1, 5), st.integers(1, 5)))
-    stride = data.draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
-    shape = (1, data.draw(st.integers(kernel[0], 9)), data.draw(st.integers(kernel[1], 9)), 3)
-    padding = data.draw(st.sampled_from([NO_PADDING, same_padding(shape, kernel, stride, (1, 1))]))
-    x = tensor_from(data.draw, "input", shape, dtype)
-    oh, ow = (window_output(shape[1 + i], kernel[i], stride[i], 1, padding[2 * i] + padding[2 * i + 1]) for i in (0, 1))
-    y = Tensor("pool", (1, oh, ow, 3), dtype, x.quantization)
-    clamp = data.draw(st.sampled_from([NO_CLAMP, relu(y), relu(y, 6.0)]))
-    layer = AveragePool2D(
-        name="pool", inputs=("input",), output="pool", kernel=kernel, stride=stride, padding=padding, clamp=clamp
-    )
-    assert_same_as_litert(graph_of([layer], [x, y]), random_values(rng, x))
+@given(average_pools(TFLITE))
+def test_average_pool_is_tflites(case: Case) -> None:
+    assert_same_as_litert(*case)
 
 
 @FEW
-@given(st.data())
-def test_add_is_tflites(data: st.DataObject) -> None:
-    rng, dtype = data.draw(seeds()), data.draw(BYTES)
-    x = tensor_from(data.draw, "input", (1, 5, 4, 3), dtype)
-    other = tensor_from(data.draw, "other", x.shape, dtype)
-    assert x.quantization is not None
-    assert other.quantization is not None
-    larger = max(x.quantization.scale[0], other.quantization.scale[0])
-    y = tensor_from(data.draw, "add", x.shape, dtype, larger * data.draw(st.floats(0.2, 4)))
-    clamp = data.draw(st.sampled_from([NO_CLAMP, relu(y), relu(y, 6.0)]))
-    layers = [
-        Requantize(name="other", inputs=("input",), output="other"),
-        Add(name="add", inputs=("input", "other"), output="add", clamp=clamp),
-    ]
-    assert_same_as_litert(graph_of(layers, [x, other, y]), random_values(rng, x))
+@given(additions(TFLITE, requantize))
+def test_add_is_tflites(case: Case) -> None:
+    assert_same_as_litert(*case)
 
 
 @FEW
 @given(st.data())
 def test_requantize_between_byte_types_is_tflites(data: st.DataObject) -> None:
-    x = tensor_from(data.draw, "input", (1, 256), data.draw(BYTES))
-    y = tensor_from(data.draw, "requantize", x.shape, data.draw(BYTES))
-    layer = Requantize(name="requantize", inputs=("input",), output="requantize")
-    assert_same_as_litert(graph_of([layer], [x, y]), every_byte(x))
+    x = activation(data.draw, "input", (1, 256), data.draw(BYTES))
+    y = activation(data.draw, "output", x.shape, data.draw(BYTES))
+    assert_same_as_litert(graph_of([requantize("input", "output")], [x, y]), every_byte(x))
 
 
-def every_byte(tensor: Tensor) -> Array:
-    low, high = INTEGER_RANGE[tensor.dtype]
-    return np.arange(low, high + 1).astype(tensor.dtype).reshape(tensor.shape)
+def quantize_and_dequantize(draw: st.DataObject, numerics: Numerics) -> Case:
+    """From float32 to bytes and back, with many values half way between two bytes."""
+    rng = draw.draw(SEEDS)
+    x, z = Tensor("input", (1, 400), "float32"), Tensor("dequantize", (1, 400), "float32")
+    y = activation(draw.draw, "quantize", x.shape, draw.draw(BYTES))
+    layers: list[Layer] = [
+        Quantize(name="quantize", inputs=("input",), output="quantize"),
+        Dequantize(name="dequantize", inputs=("quantize",), output="dequantize"),
+    ]
+    ties = (rng.integers(-300, 300, x.shape) + 0.5).astype(np.float32) * np.float32(scale_of(y))
+    return graph_of(layers, [x, y, z], numerics), np.where(rng.random(x.shape) < 0.5, ties, random_input(rng, x))
 
 
 @FEW
 @given(st.data())
 def test_quantize_and_dequantize_are_tflites(data: st.DataObject) -> None:
-    rng, dtype = data.draw(seeds()), data.draw(BYTES)
-    x, z = Tensor("input", (1, 400), "float32"), Tensor("dequantize", (1, 400), "float32")
-    y = tensor_from(data.draw, "quantize", x.shape, dtype)
-    layers = [
-        Quantize(name="quantize", inputs=("input",), output="quantize"),
-        Dequantize(name="dequantize", inputs=("quantize",), output="dequantize"),
-    ]
-    assert y.quantization is not None
-    ties = (rng.integers(-300, 300, x.shape) + 0.5).astype(np.float32) * np.float32(y.quantization.scale[0])
-    image = np.where(rng.random(x.shape) < 0.5, ties, random_values(rng, x))
-    assert_same_as_litert(graph_of(layers, [x, y, z]), image)
+    assert_same_as_litert(*quantize_and_dequantize(data, TFLITE))
 
 
 @FEW
 @given(st.data())
 def test_logistic_is_tflites(data: st.DataObject) -> None:
     dtype = data.draw(BYTES)
-    x = tensor_from(data.draw, "input", (1, 256), dtype)
-    y = Tensor("logistic", x.shape, dtype, per_tensor(1 / 256, INTEGER_RANGE[dtype][0]))
-    layer = Logistic(name="logistic", inputs=("input",), output="logistic")
-    assert_same_as_litert(graph_of([layer], [x, y]), every_byte(x))
+    x = activation(data.draw, "input", (1, 256), dtype)
+    y = Tensor("output", x.shape, dtype, per_tensor(1 / 256, INTEGER_RANGE[dtype][0]))
+    assert_same_as_litert(graph_of([logistic("input", "output")], [x, y]), every_byte(x))
 
 
 @pytest.mark.parametrize("top", [math.inf, 6.0])
@@ -272,21 +176,23 @@ def test_clip_is_tflites(dtype: DType, top: float) -> None:
     assert_same_as_litert(graph_of([layer], [x, y]), every_byte(x))
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.data())
-def test_softmax_is_tflites(data: st.DataObject) -> None:
-    """Fewer than 512 classes: LiteRT aborts the process when that many are close to equal."""
-    rng, dtype = data.draw(seeds()), data.draw(BYTES)
-    classes = data.draw(st.one_of(st.integers(1, 12), st.integers(13, 511)))
-    x = tensor_from(data.draw, "input", (1, classes), dtype, 2.0 ** data.draw(st.floats(-12, 6)))
-    y = Tensor("softmax", x.shape, dtype, per_tensor(1 / 256, INTEGER_RANGE[dtype][0]))
-    beta = data.draw(st.sampled_from([1.0, 0.3, 2.5, 10.0]))
-    layer = Softmax(name="softmax", inputs=("input",), output="softmax", beta=beta)
-    spread = data.draw(st.integers(0, 128))
+def softmax(data: st.DataObject, numerics: Numerics, classes: int, beta: float) -> Case:
+    """Classes that lie close together, far apart, or anything between."""
+    rng, dtype = data.draw(SEEDS), data.draw(BYTES)
     low, high = INTEGER_RANGE[dtype]
-    middle = data.draw(st.integers(low, high))
+    x = activation(data.draw, "input", (1, classes), dtype, 2.0 ** data.draw(st.floats(-12, 6)))
+    y = Tensor("softmax", x.shape, dtype, per_tensor(1 / 256, low))
+    spread, middle = data.draw(st.integers(0, 128)), data.draw(st.integers(low, high))
     image = np.clip(rng.integers(middle - spread, middle + spread + 1, x.shape), low, high).astype(dtype)
-    assert_same_as_litert(graph_of([layer], [x, y]), image)
+    layer = Softmax(name="softmax", inputs=("input",), output="softmax", beta=beta)
+    return graph_of([layer], [x, y], numerics), image
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data(), st.one_of(st.integers(1, 12), st.integers(13, 511)), st.sampled_from([1.0, 0.3, 2.5, 10.0]))
+def test_softmax_is_tflites(data: st.DataObject, classes: int, beta: float) -> None:
+    """Fewer than 512 classes: LiteRT aborts the process when that many are close to equal."""
+    assert_same_as_litert(*softmax(data, TFLITE, classes, beta))
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "float32"])
@@ -299,13 +205,150 @@ def test_layers_that_move_data_are_tflites(dtype: DType) -> None:
         Concat(name="concat", inputs=("pad", "pad"), output="concat", axis=3),
         Reshape(name="reshape", inputs=("concat",), output="reshape"),
     ]
-    numerics = Numerics.FLOAT32 if dtype == "float32" else Numerics.TFLITE
-    assert_same_as_litert(graph_of(layers, tensors, numerics), random_values(np.random.default_rng(1), tensors[0]))
+    numerics = FLOAT32 if dtype == "float32" else TFLITE
+    assert_same_as_litert(graph_of(layers, tensors, numerics), random_input(np.random.default_rng(1), tensors[0]))
+
+
+# --- QDQ, against the ONNX operators one by one --------------------------------------------------------------------
+
+
+def assert_same_as_onnx(graph: Graph, image: Array, by_one: float = 0.0) -> None:
+    """Equal but for a share `by_one` of the elements, which may differ by 1, beside one element in all."""
+    expected = run_onnx(to_qdq(graph), image, optimised=False)
+    for name, actual in execute(graph, image).items():
+        assert (actual.dtype, actual.shape) == (expected[name].dtype, expected[name].shape), name
+        if actual.dtype == np.float32:
+            assert_close(actual, expected[name], greatest=0)
+            continue
+        difference = np.abs(actual.astype(int) - expected[name].astype(int))
+        assert difference.max() <= 1, name
+        assert difference.sum() <= 1 + by_one * difference.size, name
+
+
+@MANY
+@given(convolutions(QDQ))
+def test_convolution_is_onnxs(case: Case) -> None:
+    """ONNX Runtime's float32 products and sums round where ours are integers."""
+    assert_same_as_onnx(*case, by_one=0.01)
+
+
+@MANY
+@given(dense_layers(QDQ))
+def test_dense_is_onnxs(case: Case) -> None:
+    assert_same_as_onnx(*case, by_one=0.01)
+
+
+@FEW
+@given(average_pools(QDQ))
+def test_average_pool_is_onnxs(case: Case) -> None:
+    """Up to half the means are ties where s_x / (s_y * count) is a simple fraction; ONNX Runtime rounds before them."""
+    assert_same_as_onnx(*case, by_one=0.5)
+
+
+@FEW
+@given(additions(QDQ, requantize))
+def test_add_is_onnxs(case: Case) -> None:
+    assert_same_as_onnx(*case)
+
+
+@FEW
+@given(st.data())
+def test_requantize_between_byte_types_is_onnxs(data: st.DataObject) -> None:
+    x = activation(data.draw, "input", (1, 256), data.draw(BYTES))
+    y = activation(data.draw, "output", x.shape, data.draw(BYTES))
+    assert_same_as_onnx(graph_of([requantize("input", "output")], [x, y], QDQ), every_byte(x))
+
+
+@FEW
+@given(st.data())
+def test_quantize_and_dequantize_are_onnxs(data: st.DataObject) -> None:
+    assert_same_as_onnx(*quantize_and_dequantize(data, QDQ))
+
+
+@FEW
+@given(st.data())
+def test_logistic_is_onnxs(data: st.DataObject) -> None:
+    dtype = data.draw(BYTES)
+    x = activation(data.draw, "input", (1, 256), dtype)
+    y = Tensor("output", x.shape, dtype, per_tensor(1 / 256, INTEGER_RANGE[dtype][0]))
+    assert_same_as_onnx(graph_of([logistic("input", "output")], [x, y], QDQ), every_byte(x))
+
+
+@FEW
+@given(st.data(), st.integers(1, 1200))
+def test_softmax_is_onnxs(data: st.DataObject, classes: int) -> None:
+    assert_same_as_onnx(*softmax(data, QDQ, classes, 1.0), by_one=0.002)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+def test_layers_that_move_data_are_onnxs(dtype: DType) -> None:
+    shapes = {"input": (1, 3, 4, 2), "pad": (1, 6, 5, 2), "concat": (1, 6, 5, 4), "clip": (1, 6, 5, 4)}
+    tensors = [Tensor(name, shape, dtype, per_tensor(0.5, 100)) for name, shape in shapes.items()]
+    layers: list[Layer] = [
+        Pad(name="pad", inputs=("input",), output="pad", padding=Padding(1, 2, 0, 1)),
+        Concat(name="concat", inputs=("pad", "pad"), output="concat", axis=3),
+        Clip(name="clip", inputs=("concat",), output="clip", clamp=relu(tensors[3], 6.0)),
+    ]
+    assert_same_as_onnx(graph_of(layers, tensors, QDQ), random_input(np.random.default_rng(1), tensors[0]))
+
+
+# --- float32, within rounding --------------------------------------------------------------------------------------
+
+
+def assert_close_to_both(graph: Graph, image: Array, greatest: float = 0) -> None:
+    litert, onnx = run_litert(to_tflite(graph), image), run_onnx(to_qdq(graph), image, optimised=True)
+    for name, actual in execute(graph, image).items():
+        assert_close(actual, litert[name], greatest)
+        assert_close(actual, onnx[name], greatest)
+
+
+@FEW
+@given(convolutions(FLOAT32))
+def test_float_convolution_is_close(case: Case) -> None:
+    assert_close_to_both(*case, greatest=300)
+
+
+@FEW
+@given(dense_layers(FLOAT32))
+def test_float_dense_is_close(case: Case) -> None:
+    assert_close_to_both(*case, greatest=300)
+
+
+@FEW
+@given(average_pools(FLOAT32))
+def test_float_average_pool_is_close(case: Case) -> None:
+    assert_close_to_both(*case, greatest=30)
+
+
+@FEW
+@given(additions(FLOAT32, logistic))
+def test_float_add_and_logistic_are_close(case: Case) -> None:
+    assert_close_to_both(*case)
+
+
+def test_float_clip_and_softmax_are_close() -> None:
+    x, z, y = (Tensor(name, (1, 50), "float32") for name in ("input", "clip", "softmax"))
+    layers: list[Layer] = [
+        Clip(name="clip", inputs=("input",), output="clip", clamp=relu(z, 6.0)),
+        Softmax(name="softmax", inputs=("clip",), output="softmax"),
+    ]
+    assert_close_to_both(graph_of(layers, [x, z, y], FLOAT32), random_input(np.random.default_rng(2), x))
+
+
+# --- refusals ------------------------------------------------------------------------------------------------------
 
 
 def test_an_input_of_another_shape_or_type_is_refused() -> None:
     x, y = Tensor("input", (1, 4), "float32"), Tensor("softmax", (1, 4), "float32")
-    graph = graph_of([Softmax(name="softmax", inputs=("input",), output="softmax")], [x, y], Numerics.FLOAT32)
+    graph = graph_of([Softmax(name="softmax", inputs=("input",), output="softmax")], [x, y], FLOAT32)
     with pytest.raises(InputError) as caught:
         execute(graph, np.zeros((1, 5), np.int8))
     assert str(caught.value) == "the network reads float32[1, 4], the input given is int8[1, 5]"
+
+
+def test_a_layer_without_a_definition_is_refused() -> None:
+    x, y = Tensor("input", (1, 4), "float32"), Tensor("output", (1, 4), "float32")
+    graph = graph_of([Layer(name="strange_1", inputs=("input",), output="output")], [x, y], FLOAT32)
+    with pytest.raises(GraphError) as caught:
+        execute(graph, np.zeros((1, 4), np.float32))
+    assert str(caught.value) == "strange_1: Layer has no definition in NumPy"

@@ -10,7 +10,6 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from mbgen.graph import (
-    INTEGER_RANGE,
     NO_CLAMP,
     NO_PADDING,
     Add,
@@ -27,7 +26,6 @@ from mbgen.graph import (
     Layer,
     Logistic,
     Pad,
-    Padding,
     Quantize,
     Requantize,
     Reshape,
@@ -35,6 +33,7 @@ from mbgen.graph import (
     Tensor,
     WeightedLayer,
 )
+from tests.support.layers import relu, same_padding
 from tests.support.tflite_builder import TFLiteBuilder
 
 
@@ -97,28 +96,6 @@ def _activation(clamp: Clamp, tensor: Tensor) -> str:
         if clamp == relu(tensor, top):
             return name
     raise AssertionError(f"no TFLite activation is {clamp}")
-
-
-def relu(tensor: Tensor, top: float = math.inf) -> Clamp:
-    """The clamp of ReLU or ReLU6 on a tensor, in its own units."""
-    if tensor.quantization is None:
-        return Clamp(0.0, top)
-    (scale,), (zero_point,) = tensor.quantization.scale, tensor.quantization.zero_point
-    highest = INTEGER_RANGE[tensor.dtype][1]
-    if math.isfinite(top):
-        highest = min(highest, zero_point + math.floor(float(np.float32(top) / np.float32(scale)) + 0.5))
-    return Clamp(zero_point, highest)
-
-
-def same_padding(
-    image: tuple[int, ...], kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
-) -> Padding:
-    """TFLite's SAME: ceil(size / stride) outputs, the odd place at the bottom or right."""
-    sides: list[int] = []
-    for size, k, s, d in zip(image[1:3], kernel, stride, dilation, strict=True):
-        padded = max((math.ceil(size / s) - 1) * s + (k - 1) * d + 1 - size, 0)
-        sides += [padded // 2, padded - padded // 2]
-    return Padding(*sides)
 
 
 def _padding(layer: Conv2D | DepthwiseConv2D | AveragePool2D, graph: Graph, kernel: tuple[int, int]) -> str:
