@@ -30,6 +30,7 @@ from mbgen.graph import (
     Graph,
     Layer,
     Logistic,
+    Mean,
     Numerics,
     Pad,
     Padding,
@@ -38,7 +39,7 @@ from mbgen.graph import (
     Softmax,
 )
 
-OPSET = 17  # what ONNX Runtime 1.12 and TVM 0.27 both read; nothing newer is needed
+OPSET = 17  # ONNX Runtime and TVM both read it, and no operator here needs a newer one
 IR_VERSION = 8  # the file format that came with opset 17; a reader may refuse a newer one
 FROM_NCHW, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
 
@@ -175,6 +176,11 @@ def _(layer: AveragePool2D, writer: _Writer) -> None:
         pads=_pads(layer.padding),
         count_include_pad=0,
     )
+
+
+@_write.register
+def _(layer: Mean, writer: _Writer) -> None:
+    writer.node("GlobalAveragePool", layer.inputs, layer.output)
 
 
 @_write.register

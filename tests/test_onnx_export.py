@@ -26,6 +26,7 @@ from mbgen.graph import (
     Graph,
     Layer,
     Logistic,
+    Mean,
     Numerics,
     Pad,
     Padding,
@@ -138,6 +139,12 @@ def test_average_pool_does_not_count_padding(
     )
     graph = graph_of(layer, shapes={"input": IMAGE, "pool_1": expected.shape})
     np.testing.assert_allclose(run(graph, image), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_mean() -> None:
+    image = values(*IMAGE)
+    graph = graph_of(Mean(name="m", inputs=("input",), output="m"), shapes={"input": IMAGE, "m": (1, 1, 1, 4)})
+    np.testing.assert_allclose(run(graph, image), image.mean(axis=(1, 2), keepdims=True), rtol=1e-5, atol=1e-6)
 
 
 def test_add_pad_concat_clip_and_logistic() -> None:
