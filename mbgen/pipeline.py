@@ -102,12 +102,18 @@ def compile_model(options: CompileOptions, progress: Progress) -> Network:
 # --- where models come from ----------------------------------------------------------------------------------------
 
 
+def describe_builtin(
+    alpha: float, resolution: int | None, rho: float | None, classes: int | None, softmax: bool
+) -> MobileNetV1:
+    """The built-in MobileNet V1 with the paper's size and ImageNet's classes where None is given."""
+    if resolution is None:
+        resolution = DEFAULT_RESOLUTION if rho is None else mobilenet.resolution_from_rho(rho)
+    return MobileNetV1(alpha, resolution, DEFAULT_CLASSES if classes is None else classes, softmax)
+
+
 def read_builtin(options: CompileOptions) -> Source:
     """The built-in MobileNet V1 with the weights given, or with seeded random ones."""
-    resolution = options.resolution
-    if resolution is None:
-        resolution = DEFAULT_RESOLUTION if options.rho is None else mobilenet.resolution_from_rho(options.rho)
-    net = MobileNetV1(options.alpha, resolution, options.classes or DEFAULT_CLASSES, options.softmax)
+    net = describe_builtin(options.alpha, options.resolution, options.rho, options.classes, options.softmax)
     if options.weights is None:
         weights, digest = mobilenet.random_weights(net), None
     else:
