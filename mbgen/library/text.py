@@ -6,10 +6,12 @@ Knows C spellings. May not know networks or templates.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
+
+COLUMNS = 120
 
 C_TYPES: Mapping[str, str] = MappingProxyType(
     {
@@ -61,3 +63,16 @@ def integer_macro(value: int) -> str:
 def shape(dimensions: tuple[int, ...]) -> str:
     """A shape without its batch of 1: 48x48x8."""
     return "x".join(map(str, dimensions[1:]))
+
+
+def joined(head: str, items: Sequence[str], tail: str) -> str:
+    """`head`, the items with commas between, `tail`; broken before an item that would pass column 120, aligned."""
+    lines = [head]
+    column = len(head) - head.rfind("\n") - 1
+    margin = " " * column
+    for index, item in enumerate(items):
+        word = item + ("," if index < len(items) - 1 else tail)
+        if lines[-1].endswith(",") and len(lines[-1]) + 1 + len(word) > COLUMNS:
+            lines.append(margin)
+        lines[-1] += (" " if lines[-1].endswith(",") else "") + word
+    return "\n".join(lines)

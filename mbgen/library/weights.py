@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbgen.graph import Array
+from mbgen.library.text import COLUMNS
 
-COLUMNS = 120
 INDENT = 4
 
 Characters = NDArray[np.uint8]  # one row an element, absent characters are zero

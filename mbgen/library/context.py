@@ -1,0 +1,338 @@
+"""What the templates are given: text and numbers ready to stand in C, in CMake and in Markdown.
+
+Every decision is taken here, so that a template only loops and substitutes. Texts that came with the model pass
+`text.comment`. May not know Jinja or paths.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import textwrap
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from mbgen.graph import ITEM_BYTES, Array, Numerics, Tensor, macs
+from mbgen.intrinsics import HELPERS, closure
+from mbgen.kernel import ActivationArgument, Argument, Kernel, VectorType
+from mbgen.library.image import ImageText, image_text
+from mbgen.library.manifest import Json, operator
+from mbgen.library.network import Network
+from mbgen.library.text import C_TYPES, COLUMNS, VECTOR_ABBREVIATIONS, comment, float_literal, integer_macro, joined
+from mbgen.library.text import shape as shape_text
+from mbgen.library.weights import initializer
+
+SELF_TEST_TOLERANCE = 1e-3  # float32 outputs, relative to the largest: another compiler may sum in another order
+
+_SOURCES = MappingProxyType({"builtin": "built-in MobileNet V1", "onnx": "ONNX file", "tflite": "TFLite file"})
+_CONTRACTS = MappingProxyType(
+    {
+        Numerics.TFLITE: "tflite: every layer equals TFLite's reference kernels, bit for bit",
+        Numerics.QDQ: "qdq: every layer equals the ONNX operators' definition with int32 sums, bit for bit",
+        Numerics.FLOAT32: "float32: the model's operations; sums may run in another order",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A line of provenance: `name` is padded so that the values line up."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class End:
+    """The network's input or output as the caller sees it."""
+
+    c_type: str
+    elements: int
+    nbytes: int
+    height: int
+    width: int
+    channels: int
+    shape: str
+    scale: str | None  # None: float32
+    zero_point: str | None
+
+
+@dataclass(frozen=True)
+class LayerText:
+    """One layer as NAME.c and the README show it; `call` is None where only the shape changes."""
+
+    index: int
+    name: str
+    operator: str
+    shapes: str
+    macs: int
+    call: str | None
+
+
+@dataclass(frozen=True)
+class KernelText:
+    """One function of NAME_kernels.c; `head` is its declaration without the semicolon."""
+
+    comment: tuple[str, ...]
+    head: str
+    body: str
+
+
+@dataclass(frozen=True)
+class VectorText:
+    """A vector type and the bytes of the whole and of one element."""
+
+    name: str
+    c_type: str
+    nbytes: int
+    element_bytes: int
+
+
+@dataclass(frozen=True)
+class ArrayText:
+    """One constant array."""
+
+    symbol: str
+    c_type: str
+    elements: int
+    comment: str
+    values: str
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """The built-in input and output; `tolerance` is None where they must be equal."""
+
+    input: ArrayText
+    output: ArrayText
+    tolerance: str | None
+
+
+@dataclass(frozen=True)
+class LibraryContext:
+    """All that the templates of a library may use."""
+
+    name: str
+    macro: str  # the name in capitals
+    build_id: str
+    generator: str
+    facts: tuple[Fact, ...]
+    random_weights: bool
+    numerics: str  # a value of graph.Numerics
+    target: str
+    target_description: str
+    c_flags: tuple[str, ...]
+    alignment: int
+    arena_bytes: int
+    constant_bytes: int
+    macs: int
+    parameters: int
+    invoke: str  # the declaration of NAME_invoke without the semicolon
+    input: End
+    output: End
+    layers: tuple[LayerText, ...]
+    kernel_headers: tuple[str, ...]
+    vectors: tuple[VectorText, ...]
+    helpers: tuple[str, ...]
+    kernels: tuple[KernelText, ...]
+    constants: tuple[ArrayText, ...]
+    weights_headers: tuple[str, ...]
+    self_test: SelfTest
+    image: ImageText | None  # None: the input is float32
+    links_math: bool
+    tolerance_percent: str  # of the self-test, for float32
+    sources: tuple[str, ...]  # paths of the files to compile
+
+    @property
+    def banner(self) -> tuple[str, ...]:
+        """The facts as lines of a comment at the top of every file."""
+        width = max(len(fact.name) for fact in self.facts) + 2
+        lines: list[str] = []
+        for fact in self.facts:
+            lines += textwrap.wrap(
+                f"{fact.name:{width}}{fact.value}",
+                COLUMNS - len(" * "),
+                subsequent_indent=" " * width,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+        return tuple(lines)
+
+
+def library_context(network: Network, described: Json, sources: tuple[str, ...]) -> LibraryContext:
+    """The context for a network whose manifest says `described`, in a library with these files to compile."""
+    lowered = network.lowered
+    kernels = lowered.kernels
+    helpers = [HELPERS[key] for key in closure(key for kernel in kernels for key in kernel.helpers)]
+    headers = tuple(sorted({header for helper in helpers for header in helper.headers}))
+    vectors = frozenset().union(*(kernel.vectors for kernel in kernels), *(helper.vectors for helper in helpers))
+    constants = tuple(_array(constant.symbol, constant.data, constant.summary) for constant in lowered.constants)
+    generator = described["generator"]
+    return LibraryContext(
+        name=network.name,
+        macro=network.name.upper(),
+        build_id=f"0x{_fingerprint(network, described)[:8].upper()}UL",
+        generator=f"mbgen {generator['mbgen']} with Apache TVM {generator['tvm']}",
+        facts=_facts(network),
+        random_weights=network.model.random_weights,
+        numerics=network.graph.numerics.value,
+        target=network.target.name,
+        target_description=comment(network.target.description),
+        c_flags=network.target.c_flags,
+        alignment=network.target.alignment,
+        arena_bytes=network.arena_bytes,
+        constant_bytes=network.constant_bytes,
+        macs=described["macs_executed"],
+        parameters=described["parameters"],
+        invoke=_invoke(network),
+        input=_end(network.input),
+        output=_end(network.output),
+        layers=_layers(network),
+        kernel_headers=headers,
+        vectors=tuple(_vector(network.name, vector) for vector in sorted(vectors)),
+        helpers=tuple(helper.text(network.name) for helper in helpers if helper.source),
+        kernels=tuple(_kernel(network, kernel) for kernel in kernels),
+        constants=constants,
+        weights_headers=("math.h",) if any(np.isinf(constant.data).any() for constant in lowered.constants) else (),
+        self_test=_self_test(network),
+        image=image_text(network),
+        links_math="math.h" in headers,
+        tolerance_percent=f"{100 * SELF_TEST_TOLERANCE:g}",
+        sources=sources,
+    )
+
+
+def _fingerprint(network: Network, described: Json) -> str:
+    """A hash of all that the files are made of: it tells one run's files from another's."""
+    content = hashlib.sha256(json.dumps(described, sort_keys=True).encode("ascii"))
+    for kernel in network.lowered.kernels:
+        content.update(kernel.body.encode("ascii"))
+    for array in (*(constant.data for constant in network.lowered.constants), network.test_input, network.test_output):
+        content.update(np.ascontiguousarray(array).tobytes())
+    return content.hexdigest()
+
+
+def _facts(network: Network) -> tuple[Fact, ...]:
+    model, target = network.model, network.target
+    known = [
+        *([] if model.alpha is None else [f"alpha {model.alpha:g}"]),
+        *([] if model.resolution is None else [f"resolution {model.resolution}"]),
+        *([] if model.classes is None else [f"{model.classes} classes"]),
+    ]
+    pairs = [
+        ("Model", ", ".join([_SOURCES[model.source], *known])),
+        *([] if model.sha256 is None else [("SHA-256", model.sha256)]),
+        ("Weights", model.weights),
+        *([] if model.calibration is None else [("Calibration", model.calibration)]),
+        ("Target", " ".join([f"{target.name}:", *target.c_flags])),
+        ("Options", ", ".join(f"{key}={_option(value)}" for key, value in network.options.items()) or "none"),
+        ("Numerics", _CONTRACTS[network.graph.numerics]),
+    ]
+    return tuple(Fact(name, comment(value)) for name, value in pairs)
+
+
+def _option(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _end(tensor: Tensor) -> End:
+    height, width, channels = (1, 1, 1, *tensor.shape[1:])[-3:]
+    quantization = tensor.quantization
+    return End(
+        c_type=C_TYPES[tensor.dtype],
+        elements=tensor.elements,
+        nbytes=tensor.nbytes,
+        height=height,
+        width=width,
+        channels=channels,
+        shape=shape_text(tensor.shape),
+        scale=None if quantization is None else float_literal(quantization.scale[0]),
+        zero_point=None if quantization is None else integer_macro(quantization.zero_point[0]),
+    )
+
+
+def _invoke(network: Network) -> str:
+    name = network.name
+    parameters = (
+        f"struct {name}_arena *arena",
+        f"const {C_TYPES[network.input.dtype]} *input",
+        f"{C_TYPES[network.output.dtype]} *output",
+    )
+    return joined(f"enum {name}_status {name}_invoke(", parameters, ")")
+
+
+def _layers(network: Network) -> tuple[LayerText, ...]:
+    graph = network.graph
+    calls = {call.layer: call for call in network.lowered.calls}
+    texts = []
+    for index, layer in enumerate(graph.layers):
+        inputs = " + ".join(shape_text(tensor.shape) for tensor in graph.layer_inputs(layer))
+        call = calls.get(layer.name)
+        arguments = [] if call is None else [_argument(network, argument) for argument in call.arguments]
+        texts.append(
+            LayerText(
+                index=index,
+                name=layer.name,
+                operator=operator(layer, graph),
+                shapes=f"{inputs} -> {shape_text(graph.layer_output(layer).shape)}",
+                macs=macs(layer, graph),
+                call=None if call is None else joined(f"    {call.kernel}(", arguments, ");"),
+            )
+        )
+    return tuple(texts)
+
+
+def _argument(network: Network, argument: Argument) -> str:
+    if not isinstance(argument, ActivationArgument):
+        return argument.symbol
+    place = network.place(argument.tensor)
+    if place.where != "arena":
+        return place.where
+    address = f"(arena->bytes + {place.offset})" if place.offset else "arena->bytes"
+    dtype = network.graph.tensors[argument.tensor].dtype
+    if dtype == "int8":
+        return address.strip("()")
+    return f"({C_TYPES[dtype]} *){'(void *)' if ITEM_BYTES[dtype] > 1 else ''}{address}"
+
+
+def _kernel(network: Network, kernel: Kernel) -> KernelText:
+    restrict = f"*{network.name.upper()}_RESTRICT"
+    declarations = [
+        f"{'const ' if parameter.const else ''}{C_TYPES[parameter.element]} {restrict} {parameter.name}"
+        for parameter in kernel.parameters
+    ]
+    extents = ", ".join(f"{parameter.name}[{parameter.elements}]" for parameter in kernel.parameters)
+    return KernelText(
+        comment=(*map(comment, kernel.summary), f"Touches {extents}."),
+        head=joined(f"void {kernel.symbol}(", declarations, ")"),
+        body=kernel.body,
+    )
+
+
+def _vector(name: str, vector: VectorType) -> VectorText:
+    element_bytes = np.dtype(vector.element).itemsize
+    return VectorText(
+        name=f"{name}_{VECTOR_ABBREVIATIONS[vector.element]}x{vector.lanes}",
+        c_type=C_TYPES[vector.element],
+        nbytes=element_bytes * vector.lanes,
+        element_bytes=element_bytes,
+    )
+
+
+def _array(symbol: str, values: Array, summary: str) -> ArrayText:
+    flat = values.reshape(-1)
+    return ArrayText(symbol, C_TYPES[flat.dtype.name], flat.size, comment(summary), initializer(flat))
+
+
+def _self_test(network: Network) -> SelfTest:
+    output = network.test_output
+    tolerance = None
+    if output.dtype == np.float32:
+        tolerance = float_literal(SELF_TEST_TOLERANCE * float(np.abs(output).max()))
+    return SelfTest(
+        input=_array(f"{network.name}_test_input", network.test_input, "what goes in"),
+        output=_array(f"{network.name}_test_output", output, "what must come out"),
+        tolerance=tolerance,
+    )

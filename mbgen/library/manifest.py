@@ -1,0 +1,120 @@
+"""manifest.json: what the library is, for programs; docs/manifest.schema.json says what each key means.
+
+Knows the network and the files. May not know C or templates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import mbgen
+from mbgen.graph import Conv2D, Graph, Layer, Tensor, is_pointwise, macs, parameters
+from mbgen.library.network import Network
+
+MANIFEST = "manifest.json"
+SCHEMA_VERSION = 1
+
+Json = dict[str, Any]
+
+
+def generator_versions() -> Mapping[str, str]:
+    """The versions that decide the output, beside the model and the options."""
+    return {"mbgen": mbgen.__version__, "tvm": importlib.metadata.version("apache-tvm")}
+
+
+def description(network: Network, generator: Mapping[str, str]) -> Json:
+    """The manifest without its list of files."""
+    graph, model = network.graph, network.model
+    nominal = sum(macs(layer, graph) for layer in graph.layers)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "name": network.name,
+        "generator": dict(generator),
+        "model": {
+            "source": model.source,
+            "sha256": model.sha256,
+            "alpha": model.alpha,
+            "resolution": model.resolution,
+            "classes": model.classes,
+            "weights": model.weights,
+            "random_weights": model.random_weights,
+            "calibration": model.calibration,
+        },
+        "target": {"name": network.target.name, "c_flags": list(network.target.c_flags)},
+        "options": dict(network.options),
+        "numerics": graph.numerics.value,
+        "input": _end(network.input),
+        "output": _end(network.output),
+        "macs_nominal": nominal,
+        "macs_executed": nominal,  # no pass removes any yet
+        "parameters": parameters(graph),
+        "arena_bytes": network.arena_bytes,
+        "constant_bytes": network.constant_bytes,
+        "stack_bytes": None,
+        "records": None,
+        "layers": _layers(network),
+    }
+
+
+def complete(described: Json, files: Mapping[str, tuple[str, bytes]]) -> bytes:
+    """The manifest's bytes; `files` maps each path in the library to its role and content."""
+    entries = [
+        {"path": path, "role": role, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        for path, (role, content) in sorted(files.items())
+    ]
+    return f"{json.dumps(described | {'files': entries}, indent=2, allow_nan=False)}\n".encode("ascii")
+
+
+def operator(layer: Layer, graph: Graph) -> str:
+    """The layer's operator as mbgen's documents name it: pointwise, depthwise_conv2d, average_pool2d ..."""
+    if isinstance(layer, Conv2D) and is_pointwise(layer, graph):
+        return "pointwise"
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(layer).__name__).lower()
+
+
+def _end(tensor: Tensor) -> Json:
+    return {"shape": list(tensor.shape), "dtype": tensor.dtype, "quantization": _quantization(tensor)}
+
+
+def _quantization(tensor: Tensor) -> Json | None:
+    quantization = tensor.quantization
+    if quantization is None:
+        return None
+    return {"scale": list(quantization.scale), "zero_point": list(quantization.zero_point)}
+
+
+def _layers(network: Network) -> Iterable[Json]:
+    graph = network.graph
+    producers = {layer.output: layer.name for layer in graph.layers} | {graph.input: "input"}
+    kernels = {kernel.symbol: kernel for kernel in network.lowered.kernels}
+    called = {call.layer: kernels[call.kernel] for call in network.lowered.calls}
+    entries = []
+    for layer in graph.layers:
+        output, kernel, place = graph.layer_output(layer), called.get(layer.name), network.place(layer.output)
+        entries.append(
+            {
+                "name": layer.name,
+                "op": operator(layer, graph),
+                "inputs": [producers[name] for name in layer.inputs],
+                "input_shapes": [list(tensor.shape) for tensor in graph.layer_inputs(layer)],
+                "output_shape": list(output.shape),
+                "dtype": output.dtype,
+                "quantization": _quantization(output),
+                "kernel": None if kernel is None else kernel.symbol,
+                "schedule": None if kernel is None else kernel.schedule,
+                "schedule_source": None if kernel is None else kernel.schedule_source,
+                "output": {"place": "arena", "offset": place.offset}
+                if place.where == "arena"
+                else {"place": place.where},
+                "streamed": False,
+                "macs_nominal": macs(layer, graph),
+                "macs_executed": macs(layer, graph),
+                "source": layer.source,
+            }
+        )
+    return entries

@@ -1,0 +1,170 @@
+"""All that a library is made of: the network as planned and lowered, where it came from, and what it must answer.
+
+Checks that the parts agree with each other, because the C that is written from them cannot. May not know templates.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+
+from mbgen.graph import ITEM_BYTES, Array, Graph, Layer, Reshape, Tensor
+from mbgen.kernel import ActivationArgument, Call, Constant, Kernel, LoweredNetwork
+from mbgen.library.identifiers import check_name
+from mbgen.plan import Plan
+from mbgen.target import Target
+
+Option = str | int | float | bool | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelInfo:
+    """Where the model came from. Texts are for people and hold no paths."""
+
+    source: Literal["builtin", "onnx", "tflite"]
+    sha256: str | None = None  # of the model file, or of the weights file of the built-in model
+    alpha: float | None = None
+    resolution: int | None = None
+    classes: int | None = None
+    weights: str = "the model file's own"
+    random_weights: bool = False
+    calibration: str | None = None  # what set the activations' ranges, if mbgen quantised the model
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a tensor's bytes are while the network runs; the offset is in bytes from the start of the arena."""
+
+    where: Literal["input", "output", "arena"]
+    offset: int = 0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Network:
+    """What `render` turns into a library. ValueError if its parts contradict each other: a defect in mbgen.
+
+    `test_input` and `test_output` have the elements of the graph's ends; `options` is all that changed the output;
+    `reference` is a file name and its content, what `mbgen verify` compares with.
+    """
+
+    name: str
+    graph: Graph
+    target: Target
+    plan: Plan
+    lowered: LoweredNetwork
+    model: ModelInfo
+    options: Mapping[str, Option]
+    test_input: Array = field(repr=False)
+    test_output: Array = field(repr=False)
+    reference: tuple[str, bytes] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "options", MappingProxyType(dict(sorted(self.options.items()))))
+        check_name(self.name)
+        _check_test(self)
+        _check_symbols(self)
+        _check_arena(self)
+        _check_calls(self)
+
+    @property
+    def arena_bytes(self) -> int:
+        """What the caller provides: the plan's bytes as a whole number of alignments, and never none."""
+        alignment = self.target.alignment
+        return max(-(-self.plan.arena_bytes // alignment), 1) * alignment
+
+    @property
+    def constant_bytes(self) -> int:
+        return sum(constant.nbytes for constant in self.lowered.constants)
+
+    @property
+    def input(self) -> Tensor:
+        return self.graph.tensors[self.graph.input]
+
+    @property
+    def output(self) -> Tensor:
+        return self.graph.tensors[self.graph.output]
+
+    def place(self, tensor: str) -> Place:
+        """Where the plan puts an activation; a reshape of the caller's output is the caller's output too."""
+        owner = self.plan.owner(tensor)
+        if owner == self.plan.owner(self.graph.output):
+            return Place("output")
+        if owner == self.plan.owner(self.graph.input):
+            return Place("input")
+        return next(Place("arena", buffer.offset) for buffer in self.plan.buffers if buffer.tensor == owner)
+
+
+def _check_test(network: Network) -> None:
+    ends = (("input", network.test_input, network.input), ("output", network.test_output, network.output))
+    for end, values, tensor in ends:
+        if values.size != tensor.elements or values.dtype != tensor.dtype:
+            raise ValueError(
+                f"the self-test's {end} is {values.dtype}{list(values.shape)}, "
+                f"the network's is {tensor.dtype}{list(tensor.shape)}"
+            )
+        if not np.isfinite(values).all():
+            raise ValueError(f"the self-test's {end} holds a value that is not finite")
+
+
+def _check_symbols(network: Network) -> None:
+    public = {f"{network.name}_{word}" for word in ("invoke", "self_test", "arena", "status")}
+    seen: set[str] = set()
+    for symbol in (*(k.symbol for k in network.lowered.kernels), *(c.symbol for c in network.lowered.constants)):
+        if not re.fullmatch(rf"{network.name}_[a-z0-9_]+", symbol) or symbol in public:
+            raise ValueError(f"{symbol!r} cannot be a symbol of library {network.name!r}")
+        if symbol in seen:
+            raise ValueError(f"two kernels or constants are named {symbol!r}")
+        seen.add(symbol)
+    for layer in network.graph.layers:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", layer.name):
+            raise ValueError(f"the layer's name {layer.name!r} is not one that mbgen makes")
+    for constant in network.lowered.constants:
+        if constant.data.ndim != 1 or constant.data.dtype != constant.dtype or np.isnan(constant.data).any():
+            raise ValueError(f"{constant.symbol}: is not one dimension of {constant.dtype} without NaN")
+
+
+def _check_arena(network: Network) -> None:
+    tensors = network.graph.tensors
+    for buffer in network.plan.buffers:
+        dtype = tensors[buffer.tensor].dtype
+        if buffer.offset < 0 or buffer.offset + buffer.size > network.plan.arena_bytes:
+            raise ValueError(f"{buffer.tensor}: bytes {buffer.offset} to {buffer.offset + buffer.size} leave the arena")
+        if buffer.offset % ITEM_BYTES[dtype]:
+            raise ValueError(f"{buffer.tensor}: offset {buffer.offset} is not aligned for {dtype}")
+    placed = {buffer.tensor for buffer in network.plan.buffers}
+    ends = {network.plan.owner(network.graph.input), network.plan.owner(network.graph.output)}
+    if len(ends) == 1:
+        raise ValueError("the network's output is its input: there is nothing to compute")
+    for layer in network.graph.layers:
+        if network.plan.owner(layer.output) not in placed | ends:
+            raise ValueError(f"{layer.name}: the plan has no place for its output")
+
+
+def _check_calls(network: Network) -> None:
+    kernels = {kernel.symbol: kernel for kernel in network.lowered.kernels}
+    constants = {constant.symbol: constant for constant in network.lowered.constants}
+    running = [layer for layer in network.graph.layers if not isinstance(layer, Reshape)]
+    if [call.layer for call in network.lowered.calls] != [layer.name for layer in running]:
+        raise ValueError("the calls are not one for each layer that computes, in running order")
+    for layer, call in zip(running, network.lowered.calls, strict=True):
+        _check_arguments(layer, call, kernels[call.kernel], constants, network.graph)
+
+
+def _check_arguments(layer: Layer, call: Call, kernel: Kernel, constants: Mapping[str, Constant], graph: Graph) -> None:
+    if len(call.arguments) != len(kernel.parameters):
+        raise ValueError(f"{layer.name}: {len(call.arguments)} arguments for {len(kernel.parameters)} parameters")
+    for argument, parameter in zip(call.arguments, kernel.parameters, strict=True):
+        if isinstance(argument, ActivationArgument):
+            tensor = graph.tensors[argument.tensor]
+            given: tuple[str, int] = (tensor.dtype, tensor.elements)
+            fits = argument.tensor in (layer.inputs if parameter.const else (layer.output,))
+        else:
+            given = (constants[argument.symbol].dtype, constants[argument.symbol].data.size)
+            fits = parameter.const
+        if not fits or given[0] != parameter.element or given[1] < parameter.elements:
+            raise ValueError(f"{layer.name}: argument {parameter.name!r} of {kernel.symbol} does not fit")

@@ -1,0 +1,74 @@
+/*
+ * tiny_int8_internal.h: what goes beyond C99 or stays inside the library.
+ *
+ * Made by mbgen 0.0.0 with Apache TVM 0.0.0. Make it again rather than edit it.
+ *
+ * Model     built-in MobileNet V1, alpha 0.25, resolution 4, 8 classes
+ * Weights   random
+ * Target    cortex-m4: -mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16 -O2 -ffunction-sections
+ *           -fdata-sections
+ * Options   alpha=0.25, preprocess=x/127.5-1
+ * Numerics  tflite: every layer equals TFLite's reference kernels, bit for bit
+ */
+
+#ifndef TINY_INT8_INTERNAL_H
+#define TINY_INT8_INTERNAL_H
+
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define TINY_INT8_RESTRICT __restrict__
+#define TINY_INT8_INLINE __inline__ __attribute__((__always_inline__))
+#elif defined(__cplusplus)
+#define TINY_INT8_RESTRICT
+#define TINY_INT8_INLINE inline
+#else
+#define TINY_INT8_RESTRICT restrict
+#define TINY_INT8_INLINE inline
+#endif
+
+/* total / count, rounded to nearest, half away from zero. */
+static TINY_INT8_INLINE int32_t tiny_int8_average_i32(int32_t total, int32_t count)
+{
+    return (total > 0 ? total + count / 2 : total - count / 2) / count;
+}
+
+static TINY_INT8_INLINE int32_t tiny_int8_max_i32(int32_t a, int32_t b)
+{
+    return a > b ? a : b;
+}
+
+static TINY_INT8_INLINE int32_t tiny_int8_min_i32(int32_t a, int32_t b)
+{
+    return a < b ? a : b;
+}
+
+/* acc * multiplier * 2^(shift - 31), rounded twice as TFLite does; shift is positive to the left. */
+static TINY_INT8_INLINE int32_t tiny_int8_requantize_wide_i32(int32_t acc, int32_t multiplier, int32_t shift)
+{
+    const int32_t left = shift > 0 ? shift : 0;
+    const int32_t right = shift > 0 ? 0 : -shift;
+    const int64_t scaled = (int64_t)acc * ((int64_t)1 << left);
+    const int32_t high = (int32_t)((scaled * multiplier + ((int64_t)1 << 30)) >> 31);
+    const int32_t half = (int32_t)((((int64_t)1 << right)) >> 1);
+
+    return (int32_t)(((int64_t)high + half - (high < 0 && right > 0 ? 1 : 0)) >> right);
+}
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+void tiny_int8_pointwise_1(const int8_t *TINY_INT8_RESTRICT input, const int8_t *TINY_INT8_RESTRICT weights,
+                           const int32_t *TINY_INT8_RESTRICT bias, const int32_t *TINY_INT8_RESTRICT multiplier,
+                           const int32_t *TINY_INT8_RESTRICT shift, int8_t *TINY_INT8_RESTRICT output);
+void tiny_int8_depthwise_1(const int8_t *TINY_INT8_RESTRICT input, const int8_t *TINY_INT8_RESTRICT weights,
+                           const int32_t *TINY_INT8_RESTRICT bias, const int32_t *TINY_INT8_RESTRICT multiplier,
+                           const int32_t *TINY_INT8_RESTRICT shift, int8_t *TINY_INT8_RESTRICT output);
+void tiny_int8_pool_1(const int8_t *TINY_INT8_RESTRICT input, int8_t *TINY_INT8_RESTRICT output);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

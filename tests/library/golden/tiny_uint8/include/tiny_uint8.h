@@ -1,0 +1,115 @@
+/*
+ * tiny_uint8.h: a MobileNet as a C library, its public interface (C99 or later, C++11 or later).
+ *
+ * Made by mbgen 0.0.0 with Apache TVM 0.0.0. Make it again rather than edit it.
+ *
+ * Model     built-in MobileNet V1, alpha 0.25, resolution 4, 8 classes
+ * Weights   random
+ * Target    cortex-m33: -mcpu=cortex-m33 -mthumb -mfloat-abi=hard -mfpu=fpv5-sp-d16 -O2 -ffunction-sections
+ *           -fdata-sections
+ * Options   alpha=0.25, preprocess=x/127.5-1
+ * Numerics  tflite: every layer equals TFLite's reference kernels, bit for bit
+ */
+
+/*
+ * Macros that may be defined when the library and its user are compiled:
+ *
+ * TINY_UINT8_ALIGNED(bytes)
+ *     aligns the variable or the member that is declared after it
+ * TINY_UINT8_ARENA_ATTR
+ *     is for the caller to put before an arena: a section in fast memory, for instance
+ * TINY_UINT8_WEIGHTS_ATTR
+ *     stands before every constant array: a section in external flash, for instance
+ * TINY_UINT8_LAYER_BEGIN(i), TINY_UINT8_LAYER_END(i)
+ *     run before and after layer i of tiny_uint8_invoke; README.md lists the layers
+ */
+#ifndef TINY_UINT8_H
+#define TINY_UINT8_H
+
+#include <stdint.h>
+
+/* Every source file of the library checks that it belongs to this header. */
+#define TINY_UINT8_BUILD_ID 0x5484E2BFUL
+
+/* Integers that #if can use. Sizes are in bytes; elements are of uint8_t in and uint8_t out. */
+#define TINY_UINT8_ARENA_BYTES 256UL
+#define TINY_UINT8_ARENA_ALIGNMENT 8
+#define TINY_UINT8_CONSTANT_BYTES 288UL
+#define TINY_UINT8_LAYER_COUNT 4
+
+#define TINY_UINT8_INPUT_HEIGHT 4
+#define TINY_UINT8_INPUT_WIDTH 4
+#define TINY_UINT8_INPUT_CHANNELS 3
+#define TINY_UINT8_INPUT_ELEMENTS 48UL
+#define TINY_UINT8_INPUT_BYTES 48UL
+#define TINY_UINT8_INPUT_ZERO_POINT 128
+#define TINY_UINT8_INPUT_SCALE 0.0078125f /* real = scale * (element - zero point) */
+
+#define TINY_UINT8_OUTPUT_HEIGHT 1
+#define TINY_UINT8_OUTPUT_WIDTH 1
+#define TINY_UINT8_OUTPUT_CHANNELS 8
+#define TINY_UINT8_OUTPUT_ELEMENTS 8UL
+#define TINY_UINT8_OUTPUT_BYTES 8UL
+#define TINY_UINT8_OUTPUT_ZERO_POINT 131
+#define TINY_UINT8_OUTPUT_SCALE 0.05f /* real = scale * (element - zero point) */
+
+#ifndef TINY_UINT8_ALIGNED
+#if defined(__GNUC__)
+#define TINY_UINT8_ALIGNED(bytes) __attribute__((__aligned__(bytes)))
+#elif defined(_MSC_VER)
+#define TINY_UINT8_ALIGNED(bytes) __declspec(align(bytes))
+#elif defined(__cplusplus)
+#define TINY_UINT8_ALIGNED(bytes) alignas(bytes)
+#elif defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
+#define TINY_UINT8_ALIGNED(bytes) _Alignas(bytes)
+#else
+#error "define TINY_UINT8_ALIGNED(bytes): this compiler's way to align a variable is not known"
+#endif
+#endif
+
+#ifndef TINY_UINT8_ARENA_ATTR
+#define TINY_UINT8_ARENA_ATTR
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum tiny_uint8_status {
+    TINY_UINT8_OK = 0,
+    TINY_UINT8_ERROR_NULL = 1,     /* an argument is a null pointer */
+    TINY_UINT8_ERROR_SELF_TEST = 2 /* the answer to the built-in input is wrong */
+};
+
+/*
+ * The memory that one inference works in. It is the caller's, holds nothing between two calls, and needs no
+ * initialisation. As many inferences can run at the same time as there are arenas.
+ */
+struct tiny_uint8_arena {
+    TINY_UINT8_ALIGNED(8) int8_t bytes[TINY_UINT8_ARENA_BYTES];
+};
+
+/*
+ * Run the network once.
+ *
+ * arena   working memory; what it holds afterwards means nothing
+ * input   48 elements, 4x4x3: row after row, the channels of a pixel side by side
+ * output  8 elements, 8
+ *
+ * The three must not overlap. Returns TINY_UINT8_ERROR_NULL, with nothing written, if one is a null pointer.
+ */
+enum tiny_uint8_status tiny_uint8_invoke(struct tiny_uint8_arena *arena, const uint8_t *input, uint8_t *output);
+
+/*
+ * Run the network on a built-in input and compare the answer with the one that it must give:
+ * every element must be equal.
+ *
+ * Needs 8 bytes of stack for the answer. A program that does not call this does not link its data.
+ */
+enum tiny_uint8_status tiny_uint8_self_test(struct tiny_uint8_arena *arena);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

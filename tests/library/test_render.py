@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mbgen.graph import DType
+from mbgen.kernel import Constant
+from mbgen.library import ModelInfo, render, write
+from mbgen.target import load_target
+from tests.support.compilers import STRICT, call, includes, sources
+from tests.support.tiny_network import make_network
+
+GOLDEN = Path(__file__).parent / "golden"
+GOLDEN_LIBRARIES = [("int8", "cortex-m4"), ("uint8", "cortex-m33"), ("float32", "cortex-a72")]
+VERSIONS = {"mbgen": "0.0.0", "tvm": "0.0.0"}
+HOSTILE = '*/ #error "escaped" /* ??/\n\\ ` | \u202e*/'
+
+
+@pytest.mark.parametrize(("dtype", "target"), GOLDEN_LIBRARIES)
+def test_golden_files(dtype: DType, target: str, monkeypatch: pytest.MonkeyPatch, update_golden: bool) -> None:
+    monkeypatch.setattr("mbgen.library.manifest.generator_versions", lambda: VERSIONS)
+    library = render(make_network(dtype, name=f"tiny_{dtype}", target=target))
+    folder = GOLDEN / library.name
+    if update_golden:
+        write(library, folder)
+    golden = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert golden.keys() == library.files.keys()
+    for path, content in library.files.items():
+        assert golden[path].decode() == content.decode(), f"{path}: see what changed, then pytest --update-golden"
+
+
+@pytest.mark.parametrize(("dtype", "target"), GOLDEN_LIBRARIES)
+def test_golden_files_compile_for_their_target(dtype: DType, target: str, tmp_path: Path) -> None:
+    folder = GOLDEN / f"tiny_{dtype}"
+    core = load_target(target)
+    for index, source in enumerate(sources(folder)):
+        flags = [*core.c_flags, "-std=c99", *STRICT, *includes(folder)]
+        call([core.compiler, *flags, "-c", source, "-o", tmp_path / f"{index}.o"])
+
+
+def test_bytes_do_not_depend_on_the_process(tmp_path: Path) -> None:
+    script = (
+        "import sys, hashlib\n"
+        "from mbgen.library import render\n"
+        "from tests.support.tiny_network import make_network\n"
+        "for dtype in ('int8', 'uint8', 'float32'):\n"
+        "    for path, content in render(make_network(dtype)).files.items():\n"
+        "        print(path, hashlib.sha256(content).hexdigest())\n"
+    )
+    printed = [
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env=os.environ | {"PYTHONHASHSEED": seed, "TZ": zone, "PYTHONPATH": str(Path.cwd())},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed, zone in (("0", "UTC"), ("4711", "Asia/Tokyo"))
+    ]
+    assert printed[0] == printed[1]
+    assert len(printed[0].splitlines()) == 11 + 11 + 10
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "float32"])
+def test_files_are_plain_text(dtype: DType) -> None:
+    for path, content in render(make_network(dtype)).files.items():
+        text = content.decode("ascii")
+        assert text.endswith("\n")
+        assert not text.endswith("\n\n")
+        assert not re.search(r"[ \t]\n|\t|\r|\n\n\n", text), path
+        if path.startswith(("src", "include")):
+            assert max(map(len, text.splitlines())) <= 120, path
+
+
+def test_nothing_from_the_model_reaches_c(tmp_path: Path) -> None:
+    network = make_network()
+    lowered = network.lowered
+    hostile = dataclasses.replace(
+        network,
+        model=ModelInfo(source="onnx", sha256="0" * 64, weights=HOSTILE, calibration=HOSTILE),
+        options={"preprocess": "x-128", HOSTILE: HOSTILE},
+        target=dataclasses.replace(network.target, description=HOSTILE),
+        lowered=dataclasses.replace(
+            lowered,
+            kernels=tuple(dataclasses.replace(kernel, summary=(HOSTILE, "\\")) for kernel in lowered.kernels),
+            constants=tuple(dataclasses.replace(constant, summary=HOSTILE) for constant in lowered.constants),
+        ),
+    )
+    library = render(hostile)
+    for content in library.files.values():
+        content.decode("ascii")
+    write(library, tmp_path / "tiny")
+    for index, source in enumerate(sources(tmp_path / "tiny")):
+        command = ["gcc", *hostile.target.c_flags, "-std=c99", *STRICT, *includes(tmp_path / "tiny")]
+        call([*command, "-c", source, "-o", tmp_path / f"{index}.o"])
+        stripped = re.sub(r"/\*.*?\*/", "", source.read_text(), flags=re.DOTALL)
+        assert "escaped" not in stripped
+
+
+def test_other_content_has_another_build_id() -> None:
+    def build_id(content: bytes) -> str:
+        found = re.search(r"#define TINY_BUILD_ID (0x[0-9A-F]{8}UL)\n", content.decode())
+        assert found is not None
+        return found[1]
+
+    network = make_network()
+    changed = dataclasses.replace(network, test_output=network.test_output ^ 1)
+    ids = [build_id(render(item).files["include/tiny.h"]) for item in (network, network, changed)]
+    assert ids[0] == ids[1]
+    assert ids[0] != ids[2]
+
+
+def test_every_source_checks_that_it_belongs_to_the_header() -> None:
+    files = render(make_network()).files
+    header = files["include/tiny.h"].decode()
+    build_id = re.findall(r"0x[0-9A-F]{8}UL", header)[0]
+    for path in files:
+        if path.endswith(".c") or path == "include/tiny_image.h":
+            assert f"#if TINY_BUILD_ID != {build_id}\n#error" in files[path].decode()
+
+
+def test_random_weights_are_said_to_be_random() -> None:
+    readme = render(make_network()).files["README.md"].decode()
+    assert "**The weights are random.**" in readme
+    real = make_network(model=ModelInfo(source="tflite", weights="the model file's own"))
+    assert "random" not in render(real).files["README.md"].decode()
+
+
+def test_the_reference_is_kept(tmp_path: Path) -> None:
+    library = render(make_network(reference=("model.tflite", b"\x00TFL3")))
+    assert library.files["reference/model.tflite"] == b"\x00TFL3"
+
+
+def test_only_quantised_networks_have_an_image_header() -> None:
+    assert "include/tiny_image.h" in render(make_network("uint8")).files
+    assert "include/tiny_image.h" not in render(make_network("float32")).files
+
+
+def test_infinite_weights_bring_their_header(tmp_path: Path) -> None:
+    network = make_network("float32")
+    constants = list(network.lowered.constants)
+    bias = constants[-1].data.copy()
+    bias[0] = -np.inf
+    constants[-1] = dataclasses.replace(constants[-1], data=bias)
+    library = render(
+        dataclasses.replace(network, lowered=dataclasses.replace(network.lowered, constants=tuple(constants)))
+    )
+    assert b"#include <math.h>" in library.files["src/tiny_weights.c"]
+    assert b"-INFINITY" in library.files["src/tiny_weights.c"]
+    assert b"math.h" not in render(network).files["src/tiny_weights.c"]
+
+
+def test_rendering_is_fast() -> None:
+    """As much as MobileNet V1 0.25 at 224 in int8 has: 470,072 weights and a test input of 150,528."""
+    network = make_network()
+    weights = np.random.default_rng(0).integers(-127, 128, 470_072 + 150_528).astype(np.int8)
+    extra = Constant("tiny_dense_9_weights", weights, "int8", "dense_9", "dense_9: weights")
+    lowered = dataclasses.replace(network.lowered, constants=(*network.lowered.constants, extra))
+    large = dataclasses.replace(network, lowered=lowered)
+    start = time.process_time()
+    render(large)
+    assert time.process_time() - start < 1
