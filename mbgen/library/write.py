@@ -37,6 +37,9 @@ def write(library: Library, directory: Path) -> None:
 
 
 def _replace(library: Library, directory: Path, given: Path) -> None:
+    nearest = next(path for path in (directory, *directory.parents) if path.exists())
+    if not nearest.is_dir():
+        raise InputError(f"cannot write the library to {given}: {nearest} is a file; give a folder with --output")
     if directory.exists():
         _refuse_foreign_files(directory, given)
     directory.parent.mkdir(parents=True, exist_ok=True)
@@ -62,8 +65,6 @@ def _replace(library: Library, directory: Path, given: Path) -> None:
 
 
 def _refuse_foreign_files(directory: Path, given: Path) -> None:
-    if not directory.is_dir():
-        raise InputError(f"cannot write the library to {given}: it is a file; give a folder with --output")
     listed = _listed_files(directory)
     foreign = sorted(set(_files(directory)) - listed)
     if foreign:
