@@ -42,3 +42,8 @@ def listed(items: Sequence[str], limit: int = 8) -> str:
     """The first few of `items`, and how many more there are."""
     more = len(items) - limit
     return ", ".join(items[:limit]) + (f" and {more} more" if more > 0 else "")
+
+
+def first_line(error: Exception) -> str:
+    """What a foreign exception says, on one short line."""
+    return shown((str(error).strip() or type(error).__name__).splitlines()[0], 200)

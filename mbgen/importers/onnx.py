@@ -16,16 +16,17 @@ from tvm.relax.frontend.onnx.onnx_frontend import ONNXGraphImporter
 
 from mbgen.errors import InputError, MbgenError, UnsupportedError
 from mbgen.graph import Graph, Numerics
-from mbgen.importers.files import shown
+from mbgen.importers.files import first_line
 from mbgen.importers.onnx_file import MAX_WINDOW, OnnxFile, node_name, read
-from mbgen.importers.relax import NCHW, Origin, to_graph
+from mbgen.importers.relax import NCHW, Origin, abandon, to_graph
 
 
 def import_onnx(content: bytes, where: str, folder: Path | None) -> Graph:
     """The Graph of an ONNX model; each layer's `source` is the name of the value that its output equals.
 
-    External data is read from `folder` only. Values of four dimensions lie in the Graph as NHWC, whatever their layout
-    in the file. Raises InputError or UnsupportedError naming `where`, which is how messages call the file.
+    External data is read from `folder` only. Values of four dimensions lie in the Graph as NHWC whatever their layout
+    in the file; those with a `source` are NCHW there. Raises InputError or UnsupportedError naming `where`, which is
+    how messages call the file.
     """
     file = read(content, where, folder)
     importer = _Importer(file, where)
@@ -35,9 +36,10 @@ def import_onnx(content: bytes, where: str, folder: Path | None) -> Graph:
             warnings.simplefilter("ignore")
             main = importer.from_onnx(file.model.graph, file.opset)["main"]
     except MbgenError:
+        abandon(importer.bb)
         raise
     except Exception as error:  # TVM raises what it likes
-        raise InputError(f"{where}: TVM cannot import the model ({_reason(error)}); export it again") from error
+        raise InputError(f"{where}: TVM cannot import the model ({first_line(error)}); export it again") from error
     nodes = {name: node_name(node) for node in file.model.graph.node for name in node.output}
     origins: dict[relax.Var, Origin] = {}
     for name, value in importer.values.items():
@@ -76,7 +78,7 @@ class _Importer(ONNXGraphImporter):  # type: ignore[misc]
             raise UnsupportedError(f"{self.where}: {node}: {error}") from None
         except Exception as error:  # TVM raises what it likes
             raise InputError(
-                f"{self.where}: {node}: TVM cannot import it ({_reason(error)}); the file is damaged or the "
+                f"{self.where}: {node}: TVM cannot import it ({first_line(error)}); the file is damaged or the "
                 "operator is used in a way that mbgen does not know"
             ) from error
 
@@ -116,8 +118,8 @@ def _with_pads(attrs: dict[str, Any], inputs: Any) -> dict[str, Any]:
     mode = attrs.pop("auto_pad", b"NOTSET").decode()
     if mode not in ("SAME_UPPER", "SAME_LOWER"):
         return attrs | {"pads": (0, 0, 0, 0)} if mode == "VALID" else attrs
-    sizes = [int(n) for n in inputs[0].ty.shape[2:]]
-    kernel = attrs.get("kernel_shape") or [int(n) for n in inputs[1].ty.shape[2:]]
+    sizes = [int(n) for n in inputs[0].ty.shape][2:]
+    kernel = attrs.get("kernel_shape") or [int(n) for n in inputs[1].ty.shape][2:]
     before, behind = [], []
     for size, k, stride, dilation in zip(
         sizes, kernel, attrs.get("strides", (1, 1)), attrs.get("dilations", (1, 1)), strict=True
@@ -144,7 +146,3 @@ def _constant(value: relax.Expr, role: str) -> Any:
     if not isinstance(value, ir.GenericConst):
         raise UnsupportedError(f"its {role} is computed, not constant; export the model with a constant {role}")
     return value.value.numpy()
-
-
-def _reason(error: Exception) -> str:
-    return shown((str(error).strip() or type(error).__name__).splitlines()[0], 200)

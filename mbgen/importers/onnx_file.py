@@ -16,7 +16,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from mbgen.errors import InputError, UnsupportedError
-from mbgen.importers.files import LIMIT, describe, listed, shown
+from mbgen.importers.files import LIMIT, describe, first_line, listed, shown
 
 OPERATORS = frozenset(
     {
@@ -138,7 +138,7 @@ class _Reader:
         path = folder / location
         if not location or outside or not path.resolve().is_relative_to(folder.resolve()):
             raise InputError(
-                f"{what} ask for the file {shown(location)}, which is outside the model's folder; mbgen reads no such file"
+                f"{what} ask for the file {shown(location)} outside the model's folder; mbgen reads no such file"
             )
         if not path.is_file():
             raise InputError(f"{what} lie in {shown(location)}, which is not in the model's folder; put it there")
@@ -162,7 +162,7 @@ class _Reader:
                 f"{self.where}: the constant {shown(tensor.name)} is {kind}; "
                 f"mbgen reads float32, int8, uint8 and int32 of at most {LIMIT:,} elements"
             )
-        return elements * np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type)).itemsize
+        return elements * int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
 
     def check_ends(self, graph: onnx.GraphProto) -> onnx.ValueInfoProto:
         constants = {tensor.name for tensor in graph.initializer}
@@ -216,9 +216,8 @@ class _Reader:
         try:
             onnx.checker.check_model(model)
         except Exception as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise InputError(
-                f"{self.where}: the ONNX checker refuses the model ({shown(reason, 200)}); export it again"
+                f"{self.where}: the ONNX checker refuses the model ({first_line(error)}); export it again"
             ) from error
 
     def fold_shape_arithmetic(self, model: onnx.ModelProto) -> None:

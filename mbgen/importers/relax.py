@@ -21,6 +21,7 @@ from mbgen.errors import InputError, UnsupportedError
 from mbgen.graph import (
     NO_CLAMP,
     Add,
+    Array,
     AveragePool2D,
     Clamp,
     Clip,
@@ -99,7 +100,7 @@ class _Walk:
             self.node = node
             value = self.evaluate(binding.var, binding.value)
             if isinstance(value, View) and binding.var in self.origins:
-                value = _named(value, self.origins[binding.var].source)
+                value = self.named(value, self.origins[binding.var].source)
             self.values[binding.var] = value
         output = self.values[self.main.body.body]
         if not isinstance(output, View) or output.draft.kind is None:
@@ -181,11 +182,25 @@ class _Walk:
             )
         return sizes
 
+    def named(self, view: View, source: str) -> View:
+        """`view` under the name of the file's value, which its draft's output equals too where it is seen whole.
+
+        A value whose elements lie in another order than the file's layout says stays without, so that whoever reads it
+        need not guess.
+        """
+        if view.chw is not None or (len(view.order) == 4 and view.order != self.order):
+            return view
+        if view.real:
+            return dataclasses.replace(view, real_source=source)
+        if view.whole and not view.draft.source and view.draft.kind is not None:
+            view.draft.source = source
+        return dataclasses.replace(view, source=source)
+
     def stored(self, view: View) -> View:
         """`view` as a layer may read it: in the Graph's own order of elements."""
         if view.chw is not None:
             raise self.unsupported(
-                f"it reads a map of {view.chw} channels, rows and columns flattened in that order",
+                "it reads a map of {} channels, {} rows and {} columns flattened in that order".format(*view.chw),
                 "pool the map to 1x1 first, or flatten it only before a dense layer",
             )
         return view
@@ -278,6 +293,7 @@ class _Walk:
         return self.clamped(shaped, clamp)
 
     def integer_bias(self, draft: Draft, bias: Constant) -> Constant:
+        self.node = draft.node
         q, weights = bias.quantization, draft.weights
         if q is None or bias.data.dtype != np.int32 or any(q.zero_point):
             raise self.unsupported(
@@ -406,7 +422,7 @@ class _Walk:
     def batch_norm(self, call: relax.Call, var: relax.Var) -> tuple[View]:
         view = self.view(call.args[0])
         draft, attrs = view.draft, call.attrs
-        gamma, beta, mean, variance = (self.constant(arg, "parameter").data for arg in call.args[1:5])
+        gamma, beta, mean, variance = (self.finite(self.constant(arg, "parameter")) for arg in call.args[1:5])
         if attrs.training:
             raise self.unsupported("it normalises as in training", "export the model for inference")
         if not self.foldable(view) or view.order[int(attrs.axis)] != len(view.order) - 1:
@@ -420,15 +436,21 @@ class _Walk:
                 "it follows quantised weights", "fold batch normalisation before quantising the model"
             )
         axis = 2 if draft.kind is DepthwiseConv2D else 0
-        bias = None if draft.bias is None else draft.bias.data
+        old, bias = self.finite(draft.weights), None if draft.bias is None else self.finite(draft.bias)
         try:
-            weights, offset = fold_batch_norm(
-                draft.weights.data, bias, gamma, beta, mean, variance, float(attrs.epsilon), axis
-            )
+            weights, offset = fold_batch_norm(old, bias, gamma, beta, mean, variance, float(attrs.epsilon), axis)
         except InputError as error:
             raise InputError(f"{self.where}: {self.node}: {error}") from None
         draft.weights, draft.bias, draft.source = Constant(weights), Constant(offset), ""
         return (dataclasses.replace(view, source=""),)
+
+    def finite(self, constant: Constant) -> Array:
+        if not np.isfinite(constant.data).all():
+            raise InputError(
+                f"{self.where}: {self.node}: its constants hold NaN or infinity; the file is damaged or the training "
+                "diverged"
+            )
+        return constant.data
 
     # --- clamps ----------------------------------------------------------------------------------------------------
 
@@ -591,6 +613,11 @@ OPERATORS: Mapping[str, Callable[[_Walk, relax.Call, relax.Var], Value]] = {
 }
 
 
+def abandon(builder: relax.BlockBuilder) -> None:
+    """Close what an exception left open in TVM's builder, which would complain on stderr when it is collected."""
+    builder._end_block()
+
+
 def _live(main: relax.Function) -> tuple[list[relax.Binding], Counter[relax.Var]]:
     """The bindings that the result depends on, in order, and how often they read each variable."""
     live, uses, wanted = [], Counter[relax.Var]([main.body.body]), {main.body.body}
@@ -619,15 +646,6 @@ def _nodes(bindings: list[relax.Binding], origins: Mapping[relax.Var, Origin]) -
         node = origins[binding.var].node if binding.var in origins else node
         nodes.append(node)
     return nodes[::-1]
-
-
-def _named(view: View, source: str) -> View:
-    """`view` under the name of the file's value, which its draft's output equals too where it is seen whole."""
-    if view.real:
-        return dataclasses.replace(view, real_source=source)
-    if view.whole and view.chw is None and not view.draft.source and view.draft.kind is not None:
-        view.draft.source = source
-    return dataclasses.replace(view, source=source)
 
 
 def _units(view: View) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from tvm.relax.frontend.tflite.tflite_frontend import OperatorConverter
 from mbgen.errors import InputError, MbgenError
 from mbgen.graph import NO_CLAMP, Clamp, DType, Graph, Numerics, Quantization
 from mbgen.importers.constant import quantized_clamp
-from mbgen.importers.files import shown
-from mbgen.importers.relax import NHWC, Origin, to_graph
+from mbgen.importers.files import first_line
+from mbgen.importers.relax import NHWC, Origin, abandon, to_graph
 from mbgen.importers.tflite_file import SHAPE_ARITHMETIC, TFLiteFile, read
 
 ACTIVATION_BOUNDS = {
@@ -45,15 +45,15 @@ def _to_relax(file: TFLiteFile, where: str) -> tuple[relax.Function, dict[relax.
 
     def converter(*args: Any) -> _Converter:
         converters.append(_Converter(file, where, *args))
-        return converters[-1]
+        return converters[0]
 
     try:
         main = from_tflite(_NumberedModel(file.model), op_converter=converter)["main"]
     except MbgenError:
+        abandon(converters[0].bb)
         raise
     except Exception as error:  # TVM raises what it likes
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"{where}: TVM cannot import the model ({shown(reason, 200)}); convert it again") from error
+        raise InputError(f"{where}: TVM cannot import the model ({first_line(error)}); convert it again") from error
     nodes = {op.outputs[0]: str(op) for op in file.operators}
     origins = {
         variable: Origin(name, nodes.get(int(name), "the input"), file.tensors[int(name)].quantization)
@@ -80,9 +80,8 @@ class _Converter(OperatorConverter):  # type: ignore[misc]
             try:
                 result = self.bb.emit(self.convert_map[op.kind](op=self.subgraph.Operators(op.index)))
             except Exception as error:  # TVM raises what it likes
-                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
                 raise InputError(
-                    f"{self.where}: {op}: TVM cannot import it ({shown(reason, 200)}); the file is damaged or the "
+                    f"{self.where}: {op}: TVM cannot import it ({first_line(error)}); the file is damaged or the "
                     "operator is used in a way that mbgen does not know"
                 ) from error
             self.exp_tab.set_expr(str(op.outputs[0]), result)

@@ -14,7 +14,7 @@ import numpy as np
 import tflite
 
 from mbgen.errors import InputError, UnsupportedError
-from mbgen.graph import Quantization, Shape
+from mbgen.graph import INTEGER_RANGE, Array, Quantization, Shape
 from mbgen.importers.constant import quantization
 from mbgen.importers.files import LIMIT, describe, listed, shown
 
@@ -59,6 +59,10 @@ OPERATOR_NAMES, TYPE_NAMES, ACTIVATION_NAMES = map(
 )
 ACTIVATIONS = frozenset({"NONE", "RELU", "RELU_N1_TO_1", "RELU6"})
 ITEM_BYTES = {"float32": 4, "int32": 4, "int64": 8, "int8": 1, "uint8": 1}
+OPTION_NAMES = (
+    *("StrideH", "StrideW", "FilterHeight", "FilterWidth", "DilationHFactor", "DilationWFactor"),
+    *("Padding", "FusedActivationFunction", "Beta"),
+)
 MAX_RANK = 8
 MAX_WINDOW = 2**15  # strides, kernels, dilations: far beyond any image, far below an overflow in TVM
 
@@ -72,8 +76,8 @@ class FileTensor:
     shape: Shape
     signature: Shape  # as `shape`, -1 where the converter left it open
     dtype: str
-    scale: Any = field(repr=False)  # NumPy array, empty if the tensor is not quantised
-    zero_point: Any = field(repr=False)
+    scale: Array = field(repr=False)  # empty if the tensor is not quantised
+    zero_point: Array = field(repr=False)
     axis: int = 0
     nbytes: int = 0  # of its buffer; 0 if it is no constant
 
@@ -95,7 +99,7 @@ class FileOperator:
     kind: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    options: Any  # the schema's table, None if the operator has none
+    options: Mapping[str, float]  # by the schema's names, those in OPTION_NAMES
     name: str  # of its first output
 
     def __str__(self) -> str:
@@ -125,10 +129,10 @@ def read(content: bytes, where: str) -> TFLiteFile:
         file = _Reader(content).file()
     except UnsupportedError as error:
         raise UnsupportedError(f"{where}: {error}") from None
-    except Exception as error:  # FlatBuffers' accessors raise whatever a bad offset leads them to
+    except Exception:  # FlatBuffers' accessors raise whatever a bad offset leads them to
         raise InputError(
-            f"{where}: the TFLite file is truncated or damaged ({type(error).__name__}: {shown(str(error))}); "
-            "copy or convert it again"
+            f"{where}: the TFLite file is truncated or damaged: its tables point outside the file or contradict each "
+            "other; copy or convert it again"
         ) from None
     _Checker(file, where).check()
     return file
@@ -187,8 +191,8 @@ class _Reader:
             raise ValueError(f"tensor {index} has {table.ShapeLength()} dimensions")
         shape = self.integers(table.ShapeLength(), table.ShapeAsNumpy)
         signature = self.integers(table.ShapeSignatureLength(), table.ShapeSignatureAsNumpy)
-        q, none = table.Quantization(), np.zeros(0, np.float32)
-        quantised = q is not None and q.ScaleLength() > 0
+        q, none = table.Quantization(), np.zeros(0)
+        quantised = q is not None and q.ScaleLength() > 0 and q.ZeroPointLength() > 0
         if quantised:
             self.spend(4 * q.ScaleLength() + 8 * q.ZeroPointLength())
         if table.Sparsity() is not None:
@@ -223,13 +227,15 @@ class _Reader:
         for i in (*inputs, *outputs):
             _index(i, tensors)
         name = tensors[outputs[0]].name if outputs else ""
-        options, wanted = None, OPTIONS.get(kind)
+        options: dict[str, float] = {}
+        wanted = OPTIONS.get(kind)
         if wanted is not None:
             found = table.BuiltinOptions()
             if found is None or table.BuiltinOptionsType() != getattr(tflite.BuiltinOptions, wanted.__name__):
                 raise ValueError(f"operator {index} ({kind}) lacks its options")
-            options = wanted()
-            options.Init(found.Bytes, found.Pos)
+            values = wanted()
+            values.Init(found.Bytes, found.Pos)
+            options = {name: getattr(values, name)() for name in OPTION_NAMES if hasattr(values, name)}
         return FileOperator(index, kind, inputs, outputs, options, name)
 
 
@@ -311,10 +317,17 @@ class _Checker:
         count = len(tensor.scale)
         if count:
             axis_size = tensor.shape[tensor.axis] if 0 <= tensor.axis < len(tensor.shape) else 1
-            if count not in (1, axis_size) or np.size(tensor.zero_point) not in (1, count):
-                self.damaged(f"{op}: {tensor} has {count} scales and {np.size(tensor.zero_point)} zero points")
+            if count not in (1, axis_size) or len(tensor.zero_point) not in (1, count):
+                self.damaged(f"{op}: {tensor} has {count} scales and {len(tensor.zero_point)} zero points")
             if not (np.isfinite(tensor.scale).all() and (tensor.scale > 0).all()):
                 self.damaged(f"{op}: {tensor} has a scale that is not a positive finite number")
+            low, high = INTEGER_RANGE.get(tensor.dtype, (0, 0))
+            if (tensor.zero_point < low).any() or (tensor.zero_point > high).any():
+                self.damaged(f"{op}: {tensor} has a zero point outside {tensor.dtype}")
+            if count > 1 and tensor.zero_point.any():
+                self.unsupported(
+                    f"{op}: {tensor} has zero points for each channel", "quantise weights per channel symmetrically"
+                )
 
     def check_types(self, op: FileOperator) -> None:
         data, *operands = self.tensors(op.inputs)
@@ -357,21 +370,19 @@ class _Checker:
             self.unsupported(f"{op}: its bias is {bias[0].dtype}", "convert with int8 activations, not int16")
 
     def check_options(self, op: FileOperator) -> None:
-        options = op.options
-        windows = {
-            name: int(getattr(options, name)())
-            for name in ("StrideH", "StrideW", "FilterHeight", "FilterWidth", "DilationHFactor", "DilationWFactor")
-            if hasattr(options, name)
-        }
-        for name, size in windows.items():
-            if not 1 <= size <= MAX_WINDOW:
-                self.damaged(f"{op}: {name} is {size}")
-        if hasattr(options, "FusedActivationFunction"):
-            activation = ACTIVATION_NAMES.get(options.FusedActivationFunction(), "unknown")
-            if activation not in ACTIVATIONS:
-                self.unsupported(f"{op}: it is fused with {activation}", "use ReLU or ReLU6")
-        if op.kind == "SOFTMAX" and options.Beta() != 1:
-            self.unsupported(f"{op}: beta is {options.Beta():g}", "use a softmax with beta 1")
+        for name, value in op.options.items():
+            if name == "Beta":
+                if value != 1:
+                    self.unsupported(f"{op}: beta is {value:g}", "use a softmax with beta 1")
+            elif name == "FusedActivationFunction":
+                activation = ACTIVATION_NAMES.get(int(value), "an unknown activation")
+                if activation not in ACTIVATIONS:
+                    self.unsupported(f"{op}: it is fused with {activation}", "use ReLU or ReLU6")
+            elif name == "Padding":
+                if value not in (tflite.Padding.SAME, tflite.Padding.VALID):
+                    self.damaged(f"{op}: its padding is neither SAME nor VALID")
+            elif not 1 <= value <= MAX_WINDOW:
+                self.damaged(f"{op}: {name} is {value}")
 
     def unsupported(self, why: str, remedy: str) -> NoReturn:
         raise UnsupportedError(f"{self.where}: {why}; {remedy}")
