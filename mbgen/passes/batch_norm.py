@@ -11,7 +11,7 @@ from mbgen.errors import InputError
 from mbgen.graph import Array
 
 
-def fold_batch_norm(  # noqa: PLR0917
+def fold_batch_norm(
     weights: Array,
     bias: Array | None,
     gamma: Array,
