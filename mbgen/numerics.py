@@ -32,6 +32,7 @@ from mbgen.graph import (
     Graph,
     Layer,
     Logistic,
+    Mean,
     Numerics,
     Quantization,
     Requantize,
@@ -263,6 +264,19 @@ def average_pool_scale(layer: AveragePool2D, graph: Graph, count: Array | int) -
     """
     s_x, s_y = tensor_scale(graph.layer_inputs(layer)[0]), tensor_scale(graph.layer_output(layer))
     return np.asarray(np.float32(s_x) / (np.float32(s_y) * np.asarray(count, np.float32)), np.float32)
+
+
+def mean_scale(layer: Mean, graph: Graph) -> FixedPoint:
+    """TFLite's MEAN: the factor of the int32 sum of x - zp_x over height and width, one for all channels.
+
+    TFLite `QuantizedMeanOrSum`: s_x / s_y as multiplier and shift, then the multiplier divided by the count, first moved
+    left by as many bits as the count has, and truncated.
+    """
+    (source,) = graph.layer_inputs(layer)
+    multiplier, shift = quantize_multiplier(tensor_scale(source) / tensor_scale(graph.layer_output(layer)))
+    count = source.shape[1] * source.shape[2]
+    bits = min(count.bit_length() - 1, 32, 31 + shift)
+    return FixedPoint(np.array([(multiplier << bits) // count], np.int32), np.array([shift - bits], np.int32))
 
 
 @dataclass(frozen=True)

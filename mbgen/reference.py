@@ -14,6 +14,7 @@ import numpy as np
 from mbgen import numerics
 from mbgen.errors import GraphError, InputError
 from mbgen.graph import (
+    NO_CLAMP,
     Add,
     Array,
     AveragePool2D,
@@ -27,6 +28,7 @@ from mbgen.graph import (
     Graph,
     Layer,
     Logistic,
+    Mean,
     Numerics,
     Pad,
     Padding,
@@ -163,6 +165,13 @@ def _(layer: AveragePool2D, graph: Graph, inputs: list[Array]) -> Array:
     # C's division truncates, so half the count rounds to nearest, half away from zero
     average = np.sign(sums) * ((np.abs(sums) + counts // 2) // counts)
     return numerics.saturate(average, output, layer.clamp)
+
+
+@compute.register
+def _(layer: Mean, graph: Graph, inputs: list[Array]) -> Array:
+    (source,), output = graph.layer_inputs(layer), graph.layer_output(layer)
+    sums = (inputs[0].astype(np.int32) - np.int32(numerics.zero_point(source))).sum(axis=(1, 2), keepdims=True)
+    return numerics.requantize(sums, numerics.mean_scale(layer, graph), output, NO_CLAMP)
 
 
 @compute.register
