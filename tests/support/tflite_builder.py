@@ -39,6 +39,9 @@ OPTIONS = {
     "PAD": "PadOptions",
     "MEAN": "ReducerOptions",
     "SQUEEZE": "SqueezeOptions",
+    "SHAPE": "ShapeOptions",
+    "STRIDED_SLICE": "StridedSliceOptions",
+    "PACK": "PackOptions",
 }
 
 
