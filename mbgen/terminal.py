@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO
 
+import click
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -43,26 +44,29 @@ def show_progress() -> Iterator[ProgressCallback]:
 
 
 def _plain_progress(stream: IO[str]) -> ProgressCallback:
-    shown_at = -PLAIN_INTERVAL
+    shown_at = time.monotonic()
+    silent = True  # work that ends before its first line is due says nothing
 
     def show(message: str, done: int, total: int) -> None:
-        nonlocal shown_at
+        nonlocal shown_at, silent
         now = time.monotonic()
-        if done >= total or now - shown_at >= PLAIN_INTERVAL:
-            shown_at = now
+        if now - shown_at >= PLAIN_INTERVAL or (done >= total and not silent):
+            shown_at, silent = now, False
             print(f"{message} ({done}/{total})", file=stream, flush=True)
 
     return show
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str] = ()) -> None:
-    """A table on standard output; the columns named in `numbers` are aligned to the right."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=PLAIN_WIDTH)
-    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
-    for header in headers:
-        table.add_column(header, justify="right" if header in numbers else "left", overflow="fold")
+    """A table on standard output without the columns that are empty; those named in `numbers` align to the right."""
+    on_terminal = sys.stdout.isatty()
+    console = Console(width=None if on_terminal else PLAIN_WIDTH)
+    table = Table(box=box.SIMPLE_HEAD if on_terminal else None, pad_edge=False)
+    used = [index for index in range(len(headers)) if any(row[index] for row in rows)]
+    for index in used:
+        table.add_column(headers[index], justify="right" if headers[index] in numbers else "left")
     for row in rows:
-        table.add_row(*map(escape, row))
-    console.print(table)
+        table.add_row(*(escape(row[index]) for index in used))
+    with console.capture() as capture:  # rich would end the process by itself where the reader of a pipe has gone
+        console.print(table)
+    click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))

@@ -1,0 +1,301 @@
+"""The command line: reads options, calls the stages in order, prints what they return.
+
+Decides nothing about models or code. What is slow to import is imported inside the command that needs it, so that
+`mbgen --help`, `mbgen targets` and `mbgen inspect` of the built-in network start at once.
+
+Exit codes: 0 done; 1 the answer is no; 2 the input or the command line is wrong; 3 a tool is missing; 70 a defect in
+mbgen itself; 130 interrupted; 141 the reader of a pipe has gone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from mbgen import __version__
+from mbgen.errors import MbgenError
+from mbgen.options import CompileOptions
+from mbgen.terminal import show_progress
+
+if TYPE_CHECKING:
+    from mbgen.target import Target
+    from mbgen.toolchain import Tool
+
+DEFECT = 70  # EX_SOFTWARE of sysexits.h
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+BROKEN_PIPE = 141  # 128 + SIGPIPE
+
+BUILT_IN_ONLY = ("alpha", "resolution", "rho", "classes", "softmax", "weights")
+
+EXISTING_FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+EXISTING_DIRECTORY = click.Path(exists=True, file_okay=False, readable=True, path_type=Path)
+EXISTING_PATH = click.Path(exists=True, readable=True, path_type=Path)
+
+HELP_WIDTH = 110  # columns that the longest example needs
+
+Command = Callable[..., int]
+
+
+def size(text: str) -> int:
+    """A number of bytes: `65536`, `192K` (1024 bytes each) or `1M` (1024 K). Raises BadParameter."""
+    match = re.fullmatch(r"([0-9]+)([KM]?)", text, re.IGNORECASE)
+    if match is None or int(match[1]) == 0:
+        raise click.BadParameter(f"{text!r} is not a size; write bytes, or KiB and MiB as in 192K and 1M")
+    return int(match[1]) * {"": 1, "K": 1024, "M": 1024 * 1024}[match[2].upper()]
+
+
+def built_in_options(command: Command) -> Command:
+    """The options that describe the built-in MobileNet V1."""
+    for option in reversed(
+        (
+            click.option("--alpha", type=float, default=1.0, show_default=True, help="Width multiplier."),
+            click.option("--resolution", type=int, help="Input height and width in pixels.  [default: 224]"),
+            click.option("--rho", type=float, help="Resolution multiplier, instead of --resolution: 224 * RHO pixels."),
+            click.option("--classes", type=int, help="Number of classes.  [default: 1000]"),
+            click.option("--softmax/--no-softmax", default=True, help="End with a softmax (default) or the logits."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
+
+
+def refuse_contradictions(context: click.Context, model: Path | None) -> None:
+    """Raise UsageError where two options settle the same thing, or an option and the model file."""
+
+    def given(parameter: str) -> bool:
+        return context.get_parameter_source(parameter) is ParameterSource.COMMANDLINE
+
+    if given("resolution") and given("rho"):
+        raise click.UsageError("--resolution and --rho both set the input size; give one of them", context)
+    for parameter in context.command.params:
+        if model is not None and parameter.name in BUILT_IN_ONLY and given(parameter.name):
+            option = "/".join((*parameter.opts, *parameter.secondary_opts))
+            raise click.UsageError(
+                f"{option} describes the built-in MobileNet V1, but the model is the file {str(model)!r}; "
+                f"leave one of them out",
+                context,
+            )
+
+
+def print_json(document: Mapping[str, Any] | Sequence[Any]) -> None:
+    """The one JSON document of --json."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+@click.group(
+    no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": HELP_WIDTH}
+)
+@click.version_option(__version__, prog_name="mbgen", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Compile a MobileNet into a standalone C library that is exact, small and fast on the named core.
+
+    \b
+    Example:
+      mbgen compile --target cortex-a72 --alpha 0.25
+      mbgen verify mobilenet_v1_025_224
+    """
+
+
+@cli.command("compile")
+@click.argument("model", required=False, type=EXISTING_FILE)
+@click.option("--target", required=True, help="Core to compile for; `mbgen targets` lists them.")
+@built_in_options
+@click.option("--weights", type=EXISTING_FILE, help="Trained weights: .npz, .safetensors or Keras .h5.")
+@click.option("--dtype", type=click.Choice(["int8", "float32"]), help="Type to compute in.")
+@click.option("--calibration", type=EXISTING_PATH, help="Images to quantise with: a folder, or .npy/.npz.")
+@click.option("--preprocess", help="How a pixel becomes an input value, such as x/127.5-1.")
+@click.option("--ram", type=size, help="Memory for the arena: bytes, 192K, 1M.  [default: the target's]")
+@click.option("--flash", type=size, help="Memory for code and weights.  [default: the target's]")
+@click.option("--name", help="Prefix of the C symbols.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder of the library.  [default: ./NAME]")
+@json_option
+@click.pass_context
+def compile_command(context: click.Context, /, *, as_json: bool, **options: Any) -> int:
+    """Compile MODEL (.tflite or .onnx), or the built-in MobileNet V1, into a C library.
+
+    Without --weights the built-in network gets seeded random ones.
+
+    \b
+    Example:
+      mbgen compile --target cortex-a72 --alpha 0.25
+      mbgen compile model.tflite --target cortex-m4 --output person
+      mbgen compile model.onnx --target cortex-m7 --dtype int8 --calibration images --preprocess x/127.5-1
+    """
+    refuse_contradictions(context, options["model"])
+
+    from mbgen.library import render, write
+    from mbgen.pipeline import compile_model
+    from mbgen.tables import print_library
+
+    with show_progress() as progress:
+        network = compile_model(CompileOptions(**options), progress)
+        library = render(network)
+        directory = options["output"] or Path(library.name)
+        write(library, directory)
+    manifest = json.loads(library.files["manifest.json"])
+    if as_json:
+        print_json({"directory": str(directory), "manifest": manifest})
+    else:
+        print_library(directory, manifest)
+    return 0
+
+
+@cli.command("verify")
+@click.argument("directory", type=EXISTING_DIRECTORY)
+@click.option("--inputs", type=EXISTING_PATH, help="Images to run: a file or a folder, or .npy/.npz.")
+@click.option("--labels", type=EXISTING_FILE, help="CSV with a class for each image, for the top-1 accuracy.")
+@json_option
+def verify_command(*, directory: Path, inputs: Path | None, labels: Path | None, as_json: bool) -> int:
+    """Build the library in DIRECTORY, run it, compare every layer with the reference, and run its self-test.
+
+    Without --inputs it runs on made-up pictures.
+
+    \b
+    Example:
+      mbgen verify mobilenet_v1_025_224
+      mbgen verify person --inputs images --json
+    """
+    from mbgen.running import self_test
+    from mbgen.tables import print_verification
+    from mbgen.verify import verify
+
+    with show_progress() as progress:
+        found = verify(directory, inputs, labels, progress)
+        if found.passed:
+            progress("running the self-test", 0, 1)
+            self_test(directory)
+    if as_json:
+        print_json({**dataclasses.asdict(found), "passed": found.passed, "first_difference": found.first_difference})
+    else:
+        print_verification(found)
+    return 0 if found.passed else 1
+
+
+@cli.command("inspect")
+@click.argument("model", required=False, type=EXISTING_FILE)
+@built_in_options
+@json_option
+@click.pass_context
+def inspect_command(
+    context: click.Context,
+    /,
+    *,
+    model: Path | None,
+    alpha: float,
+    resolution: int | None,
+    rho: float | None,
+    classes: int | None,
+    softmax: bool,
+    as_json: bool,
+) -> int:
+    """Show the layers of MODEL (.tflite or .onnx), or of the built-in MobileNet V1, and what they cost.
+
+    \b
+    Example:
+      mbgen inspect --alpha 0.25 --resolution 128
+      mbgen inspect model.tflite
+    """
+    refuse_contradictions(context, model)
+
+    from mbgen.inspect import summarise
+    from mbgen.tables import print_summary
+
+    if model is None:
+        from mbgen import mobilenet
+        from mbgen.pipeline import describe_builtin
+
+        net = describe_builtin(alpha, resolution, rho, classes, softmax)
+        graph = mobilenet.build(net, mobilenet.random_weights(net))
+        trained: int | None = mobilenet.parameters_with_batch_norm(net)
+    else:
+        from mbgen.importers import import_model
+
+        graph, trained = import_model(model), None
+    summary = summarise(graph)
+    if as_json:
+        print_json({**dataclasses.asdict(summary), "parameters_with_batch_norm": trained})
+    else:
+        print_summary(summary, trained)
+    return 0
+
+
+@cli.command("targets")
+@json_option
+def targets_command(*, as_json: bool) -> int:
+    """List the cores that mbgen compiles for, and which of their tools are installed.
+
+    \b
+    Example:
+      mbgen targets
+    """
+    from mbgen.tables import print_targets
+    from mbgen.target import all_targets
+    from mbgen.toolchain import status
+
+    tools = {target: status(target) for target in all_targets()}
+    if as_json:
+        print_json({"targets": [target_document(target, needed) for target, needed in tools.items()]})
+    else:
+        print_targets(tools)
+    return 0
+
+
+def target_document(target: Target, tools: Sequence[Tool]) -> dict[str, Any]:
+    """A target as `mbgen targets --json` shows it."""
+    shown = ("name", "description", "triple", "compiler", "c_flags", "vector_bits", "ram", "flash", "cores", "runner")
+    return {
+        **{key: getattr(target, key) for key in shown},
+        "instruction_set": sorted(target.instruction_set),
+        "tools": [
+            {
+                "program": tool.program,
+                "purpose": tool.purpose,
+                "packages": tool.packages,
+                "installed": tool.path is not None,
+            }
+            for tool in tools
+        ],
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; `arguments` are those of the process unless given."""
+    try:
+        with cli.make_context("mbgen", list(sys.argv[1:] if arguments is None else arguments)) as context:
+            status: int = cli.invoke(context)
+        sys.stdout.flush()
+        return status
+    except click.exceptions.Exit as done:  # --help and --version
+        return done.exit_code
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "mbgen"
+        print(f"mbgen: error: {error.format_message()} (see {command} --help)", file=sys.stderr)
+        return 2
+    except MbgenError as error:
+        print(f"mbgen: error: {error}", file=sys.stderr)
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        print("mbgen: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at exit
+        return BROKEN_PIPE
+    except Exception:
+        print(
+            "mbgen: a defect in mbgen, not in what you gave it; please report it with the lines below", file=sys.stderr
+        )
+        traceback.print_exc()
+        return DEFECT

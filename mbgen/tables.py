@@ -1,0 +1,159 @@
+"""What the commands print for people: tables and a few lines of text on standard output.
+
+Knows the values that the stages return. May not know options or exit codes.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mbgen.terminal import print_table
+
+if TYPE_CHECKING:
+    from mbgen.inspect import Summary, Weights
+    from mbgen.target import Target
+    from mbgen.toolchain import Tool
+    from mbgen.verify import Verification
+
+
+def print_library(directory: Path, manifest: Mapping[str, Any]) -> None:
+    """What `mbgen compile` has made, by the library's manifest, and what to do next."""
+    model = manifest["model"]
+    click.echo(f"{manifest['name']} for {manifest['target']['name']}, numerics {manifest['numerics']}")
+    if model["random_weights"]:
+        click.echo(
+            "the weights are random: good for time and size, not for classifying; trained ones come with --weights"
+        )
+    if model["calibration"] is not None:
+        click.echo(f"quantised with {model['calibration']}")
+    rows = [
+        ("arena", f"{manifest['arena_bytes']:,}", "bytes"),
+        ("constants", f"{manifest['constant_bytes']:,}", "bytes"),
+        ("multiply-accumulates", f"{manifest['macs_executed']:,}", "an inference"),
+    ]
+    width = max(len(number) for _, number, _ in rows)
+    for name, number, unit in rows:
+        click.echo(f"  {name:20}  {number:>{width}}  {unit}")
+    click.echo(f"written to {directory}; to prove it: mbgen verify {shlex.quote(str(directory))}")
+
+
+def print_verification(found: Verification) -> None:
+    """A row for each layer with what differs in it, then the answer."""
+    rows = [
+        (
+            row.name,
+            row.op,
+            _shape(row.shape),
+            row.verdict,
+            f"{row.difference.differing:,}" if row.difference and row.difference.differing else "",
+            f"{row.difference.greatest:.3g}" if row.difference and row.difference.greatest else "",
+            f"{row.difference.relative:.1e}" if row.difference and row.difference.relative else "",
+            f"{row.runtime.differing:,} of {row.runtime.elements:,}" if row.runtime and row.runtime.differing else "",
+        )
+        for row in found.layers
+    ]
+    headers = ("layer", "operation", "output", "verdict", "differing", "greatest", "relative", "other in runtime")
+    print_table(headers, rows, numbers=headers[4:])
+    inputs = "1 input" if found.inputs == 1 else f"{found.inputs} inputs"
+    click.echo(f"\n{found.name} for {found.target}, {inputs}; reference: {found.reference}")
+    if found.runtime is not None:
+        click.echo(f"`other in runtime`: values that {found.runtime} computes otherwise, for comparison only")
+    if found.accuracy is not None:
+        images, library, reference = found.accuracy.images, found.accuracy.library, found.accuracy.reference
+        click.echo(
+            f"top-1 of {images} images: library {library / images:.1%} ({library}), "
+            f"the model's runtime {reference / images:.1%} ({reference})"
+        )
+    if found.first_difference is not None:
+        click.echo(f"NOT EQUAL: {found.first_difference} is the first layer that differs from the reference")
+    elif found.bound is not None:
+        click.echo(f"every layer is within {found.bound:g} of the reference's greatest value; the self-test passed")
+    else:
+        click.echo("every layer equals the reference, bit for bit; the self-test passed")
+
+
+def print_summary(summary: Summary, parameters_with_batch_norm: int | None) -> None:
+    """A row for each layer, then the totals; the second argument is for a network that mbgen itself describes."""
+    rows = [
+        (
+            row.name,
+            row.op,
+            _shape(row.output.shape),
+            row.output.dtype,
+            f"{row.output.scale:.6g}" if row.output.scale is not None else "",
+            f"{row.output.zero_point}" if row.output.zero_point is not None else "",
+            _weights(row.weights),
+            f"{row.macs:,}",
+            f"{row.share:.1%}",
+            f"{row.parameters:,}",
+            f"{row.saving.ratio:.1%}" if row.saving else "",
+        )
+        for row in summary.layers
+    ]
+    headers = (
+        "layer",
+        "operation",
+        "output",
+        "type",
+        "scale",
+        "zero",
+        "weights",
+        "MACs",
+        "share",
+        "parameters",
+        "pair",
+    )
+    print_table(headers, rows, numbers=("scale", "zero", "MACs", "share", "parameters", "pair"))
+    ends = " -> ".join(f"{end.dtype} {_shape(end.shape)}" for end in (summary.input, summary.output))
+    click.echo(f"\n{ends}, numerics {summary.numerics}")
+    click.echo(f"multiply-accumulates {summary.macs:,}")
+    if summary.standard_macs != summary.macs:
+        click.echo(
+            f"  {summary.standard_macs:,} with a standard convolution for each pair of depthwise and pointwise; "
+            "`pair` is a pair's part of that, 1/N + 1/D_K^2"
+        )
+    click.echo(f"parameters {summary.parameters:,}")
+    if parameters_with_batch_norm is not None:
+        click.echo(f"  {parameters_with_batch_norm:,} as trained, with gamma and beta of batch normalisation")
+    click.echo(f"constants {summary.constant_bytes:,} bytes")
+
+
+def print_targets(tools: Mapping[Target, Sequence[Tool]]) -> None:
+    """A row for each target, then how to install what is missing."""
+    rows = []
+    for target, needed in tools.items():
+        missing = [tool.program for tool in needed if tool.path is None]
+        state = f"missing {', '.join(missing)}" if missing else "ready"
+        rows.append((target.name, target.description, _size(target.ram), _size(target.flash), state))
+    print_table(("target", "core", "RAM", "flash", "tools"), rows, numbers=("RAM", "flash"))
+    for tool in dict.fromkeys(tool for needed in tools.values() for tool in needed if tool.path is None):
+        click.echo(f"{tool.program}: {tool.install}")
+
+
+def _shape(shape: Sequence[int]) -> str:
+    """Without the batch of one: 224x224x3."""
+    return "x".join(map(str, shape[1:]))
+
+
+def _weights(weights: Weights | None) -> str:
+    if weights is None:
+        return ""
+    kind = "" if weights.dtype == "float32" else " per channel" if weights.per_channel else " per tensor"
+    return (
+        f"{weights.dtype} {'x'.join(map(str, weights.shape))}{kind}{' with zero point' if weights.zero_point else ''}"
+    )
+
+
+def _size(size: int | None) -> str:
+    """Bytes as `--ram` takes them; nothing for no limit."""
+    if size is None:
+        return ""
+    for unit, letter in ((1024 * 1024, "M"), (1024, "K")):
+        if size % unit == 0:
+            return f"{size // unit}{letter}"
+    return str(size)

@@ -1,0 +1,101 @@
+"""The commands end to end, on small networks: what they print, where, and the exit code."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mbgen.cli import INTERRUPTED, main
+from tests.support.tools import require_target
+
+SMALL = ("--alpha", "0.25", "--resolution", "32", "--classes", "10")
+
+
+@pytest.fixture(autouse=True)
+def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty folder to work in, and no progress, which a slow machine would show."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("mbgen.terminal.PLAIN_INTERVAL", float("inf"))
+
+
+def test_compile_says_what_it_made_and_what_to_do_next(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compile", "--target", "cortex-m4", *SMALL]) == 0
+    output, errors = capsys.readouterr()
+    manifest = json.loads(Path("mobilenet_v1_025_32/manifest.json").read_text())
+    lines = output.splitlines()
+    assert lines[0] == "mobilenet_v1_025_32 for cortex-m4, numerics qdq"
+    assert lines[1] == (
+        "the weights are random: good for time and size, not for classifying; trained ones come with --weights"
+    )
+    assert lines[2] == "quantised with synthetic images"
+    assert lines[3].split() == ["arena", f"{manifest['arena_bytes']:,}", "bytes"]
+    assert lines[4].split() == ["constants", f"{manifest['constant_bytes']:,}", "bytes"]
+    assert lines[5].split() == ["multiply-accumulates", f"{manifest['macs_nominal']:,}", "an", "inference"]
+    assert lines[6:] == ["written to mobilenet_v1_025_32; to prove it: mbgen verify mobilenet_v1_025_32"]
+    assert errors == ""
+
+
+def test_compile_json_is_one_document_with_the_manifest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compile", "--target", "host", *SMALL, "--name", "tiny", "--output", "here/lib", "--json"]) == 0
+    output, errors = capsys.readouterr()
+    manifest = json.loads(Path("here/lib/manifest.json").read_text())
+    assert json.loads(output) == {"directory": "here/lib", "manifest": manifest}
+    assert manifest["name"] == "tiny"
+    assert errors == ""
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+def test_verify_proves_what_compile_made(dtype: str, capsys: pytest.CaptureFixture[str]) -> None:
+    require_target("host")
+    assert main(["compile", "--target", "host", *SMALL, "--dtype", dtype, "--output", "net"]) == 0
+    capsys.readouterr()
+    assert main(["verify", "net", "--json"]) == 0
+    output, errors = capsys.readouterr()
+    found = json.loads(output)
+    assert (found["passed"], found["first_difference"], errors) == (True, None, "")
+    assert [layer["name"] for layer in found["layers"]][:3] == ["conv_1", "depthwise_1", "pointwise_1"]
+    verdicts = {layer["verdict"] for layer in found["layers"]}
+    assert verdicts == {"equal"} if dtype == "int8" else verdicts <= {"equal", "within bound"}
+
+
+def test_verify_says_no_and_names_the_first_layer_that_differs(capsys: pytest.CaptureFixture[str]) -> None:
+    require_target("host")
+    assert main(["compile", "--target", "host", *SMALL, "--dtype", "int8", "--output", "net"]) == 0
+    spoil_weights(Path("net/src/mobilenet_v1_025_32_weights.c"), "pointwise_2")
+    capsys.readouterr()
+    assert main(["verify", "net"]) == 1
+    output, errors = capsys.readouterr()
+    assert output.splitlines()[-1] == ("NOT EQUAL: pointwise_2 is the first layer that differs from the reference")
+    assert errors == ""
+
+
+def spoil_weights(source: Path, layer: str) -> None:
+    """Negate the weights of one layer."""
+    text = source.read_text()
+    start = text.index("{", text.index(f"{layer}_weights"))
+    end = text.index("}", start)
+    source.write_text(text[:start] + re.sub(r"-?\d+", lambda m: str(-int(m[0])), text[start:end]) + text[end:])
+
+
+@pytest.mark.slow
+def test_an_interrupt_leaves_nothing_behind(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mbgen", "compile", "--target", "host", "--alpha", "2"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert re.fullmatch(r"[a-z -]+ \(\d/\d\)\n", process.stderr.readline())  # at work for two seconds
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output) == (INTERRUPTED, "")
+    assert errors.splitlines()[-1] == "mbgen: interrupted"
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,104 @@
+"""What the commands print for people."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from mbgen.cli import main
+from mbgen.tables import print_targets
+from mbgen.target import load_target
+from mbgen.toolchain import Tool
+
+
+def test_inspect_shows_layers_and_totals(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", "--alpha", "0.25"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == [
+        "layer",
+        "operation",
+        "output",
+        "type",
+        "weights",
+        "MACs",
+        "share",
+        "parameters",
+        "pair",
+    ]
+    assert lines[1].split() == [
+        "conv_1",
+        "conv2d",
+        "112x112x8",
+        "float32",
+        "float32",
+        "8x3x3x3",
+        "2,709,504",
+        "6.6%",
+        "224",
+    ]
+    assert lines[3].split()[-5:] == ["16x1x1x8", "1,605,632", "3.9%", "144", "17.4%"]  # 1/16 + 1/9
+    assert lines[-6:] == [
+        "float32 224x224x3 -> float32 1000, numerics float32",
+        "multiply-accumulates 41,030,272",
+        "  306,429,952 with a standard convolution for each pair of depthwise and pointwise; "
+        "`pair` is a pair's part of that, 1/N + 1/D_K^2",
+        "parameters 467,336",
+        "  470,072 as trained, with gamma and beta of batch normalisation",
+        "constants 1,869,344 bytes",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "macs", "parameters"),
+    [
+        ([], 568_740_352, 4_231_976),
+        (["--alpha", "0.75"], 325_400_448, 2_585_560),
+        (["--alpha", "0.5"], 149_497_088, 1_331_592),
+        (["--alpha", "0.25"], 41_030_272, 470_072),
+        (["--resolution", "192"], 418_121_728, 4_231_976),
+        (["--rho", "0.714"], 290_675_200, 4_231_976),
+        (["--rho", "0.571", "--no-softmax"], 186_400_768, 4_231_976),
+    ],
+)
+def test_inspect_prints_the_papers_counts(
+    options: list[str], macs: int, parameters: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["inspect", "--json", *options]) == 0
+    captured = capsys.readouterr()
+    document = json.loads(captured.out)
+    assert (document["macs"], document["parameters_with_batch_norm"]) == (macs, parameters)
+    assert captured.err == ""
+
+
+def test_targets_shows_how_to_get_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    compiler = Tool("arm-none-eabi-gcc", "build", ("gcc-arm-none-eabi", "libnewlib-arm-none-eabi"), None)
+    emulator = Tool("qemu-system-arm", "run", ("qemu-system-arm",), Path("/usr/bin/qemu-system-arm"))
+    m4, m55 = load_target("cortex-m4"), load_target("cortex-m55")
+    print_targets({m4: (compiler, emulator), m55: (emulator,)})
+    columns = [re.split(r"  +", line) for line in capsys.readouterr().out.splitlines()]
+    assert columns == [
+        ["target", "core", "RAM", "flash", "tools"],
+        ["cortex-m4", m4.description, "128K", "1M", "missing arm-none-eabi-gcc"],
+        ["cortex-m55", m55.description, "4M", "5632K", "ready"],
+        ["arm-none-eabi-gcc: apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi"],
+    ]
+
+
+def test_targets_json(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["targets", "--json"]) == 0
+    captured = capsys.readouterr()
+    targets = {target["name"]: target for target in json.loads(captured.out)["targets"]}
+    assert next(iter(targets)) == "host"
+    assert targets["cortex-m4"]["ram"] == 131072
+    assert targets["cortex-m4"]["instruction_set"] == ["dsp", "scalar"]
+    assert targets["cortex-a72"]["tools"][1] == {
+        "program": "qemu-aarch64",
+        "purpose": "run",
+        "packages": ["qemu-user"],
+        "installed": False,
+    }
+    assert captured.err == ""
