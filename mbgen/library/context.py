@@ -20,7 +20,16 @@ from mbgen.kernel import ActivationArgument, Argument, Kernel, VectorType
 from mbgen.library.image import ImageText, image_text
 from mbgen.library.manifest import Json, operator
 from mbgen.library.network import Network
-from mbgen.library.text import C_TYPES, COLUMNS, VECTOR_ABBREVIATIONS, comment, float_literal, integer_macro, joined
+from mbgen.library.text import (
+    C_TYPES,
+    COLUMNS,
+    VECTOR_ABBREVIATIONS,
+    comment,
+    float_literal,
+    integer_macro,
+    joined,
+    wrapped_signatures,
+)
 from mbgen.library.text import shape as shape_text
 from mbgen.library.weights import initializer
 
@@ -166,7 +175,7 @@ def library_context(network: Network, described: Json, sources: tuple[str, ...])
     lowered = network.lowered
     kernels = lowered.kernels
     helpers = [HELPERS[key] for key in closure(key for kernel in kernels for key in kernel.helpers)]
-    headers = tuple(sorted({header for helper in helpers for header in helper.headers}))
+    headers = tuple(sorted({"stdint.h"}.union(*(helper.headers for helper in helpers))))
     vectors = frozenset().union(*(kernel.vectors for kernel in kernels), *(helper.vectors for helper in helpers))
     constants = tuple(_array(constant.symbol, constant.data, constant.summary) for constant in lowered.constants)
     generator = described["generator"]
@@ -192,7 +201,7 @@ def library_context(network: Network, described: Json, sources: tuple[str, ...])
         layers=_layers(network),
         kernel_headers=headers,
         vectors=tuple(_vector(network.name, vector) for vector in sorted(vectors)),
-        helpers=tuple(helper.text(network.name) for helper in helpers if helper.source),
+        helpers=tuple(wrapped_signatures(helper.text(network.name)) for helper in helpers if helper.source),
         kernels=tuple(_kernel(network, kernel) for kernel in kernels),
         constants=constants,
         weights_headers=("math.h",) if any(np.isinf(constant.data).any() for constant in lowered.constants) else (),
@@ -221,13 +230,14 @@ def _facts(network: Network) -> tuple[Fact, ...]:
         *([] if model.resolution is None else [f"resolution {model.resolution}"]),
         *([] if model.classes is None else [f"{model.classes} classes"]),
     ]
+    given = [f"{key}={_option(value)}" for key, value in network.options.items() if value is not None]
     pairs = [
         ("Model", ", ".join([_SOURCES[model.source], *known])),
         *([] if model.sha256 is None else [("SHA-256", model.sha256)]),
         ("Weights", model.weights),
         *([] if model.calibration is None else [("Calibration", model.calibration)]),
         ("Target", " ".join([f"{target.name}:", *target.c_flags])),
-        ("Options", ", ".join(f"{key}={_option(value)}" for key, value in network.options.items()) or "none"),
+        ("Options", ", ".join(given) or "none given"),
         ("Numerics", _CONTRACTS[network.graph.numerics]),
     ]
     return tuple(Fact(name, comment(value)) for name, value in pairs)

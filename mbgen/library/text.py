@@ -66,13 +66,31 @@ def shape(dimensions: tuple[int, ...]) -> str:
 
 
 def joined(head: str, items: Sequence[str], tail: str) -> str:
-    """`head`, the items with commas between, `tail`; broken before an item that would pass column 120, aligned."""
-    lines = [head]
-    column = len(head) - head.rfind("\n") - 1
-    margin = " " * column
-    for index, item in enumerate(items):
-        word = item + ("," if index < len(items) - 1 else tail)
-        if lines[-1].endswith(",") and len(lines[-1]) + 1 + len(word) > COLUMNS:
-            lines.append(margin)
-        lines[-1] += (" " if lines[-1].endswith(",") else "") + word
-    return "\n".join(lines)
+    """`head`, the items with commas between, `tail`, in lines of at most 120 columns where the items allow it.
+
+    Further lines start under the first item, or eight columns in if `head` takes more than half a line.
+    """
+    words = [f"{item}," for item in items[:-1]] + [f"{items[-1]}{tail}"]
+    line, lines = head + words[0], []
+    margin = " " * len(head)
+    if len(head) > COLUMNS // 2:
+        margin = " " * (len(head) - len(head.lstrip()) + 8)
+        if len(f"{head}{' '.join(words)}") > COLUMNS:
+            line, lines = margin + words[0], [head]
+    for word in words[1:]:
+        if len(line) + 1 + len(word) > COLUMNS:
+            lines.append(line)
+            line = margin + word
+        else:
+            line += f" {word}"
+    return "\n".join([*lines, line])
+
+
+def wrapped_signatures(functions: str) -> str:
+    """C text with the declarations of static functions broken as `joined` breaks them."""
+
+    def wrap(line: str) -> str:
+        found = re.fullmatch(r"(static [^(]+\()([^()]+)(\))", line)
+        return line if found is None else joined(found[1], found[2].split(", "), found[3])
+
+    return "\n".join(map(wrap, functions.split("\n")))

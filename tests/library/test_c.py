@@ -14,17 +14,21 @@ from mbgen.graph import DType, Quantization, Tensor
 from mbgen.images import PREPROCESSING, quantize_pixels
 from mbgen.library import Network, render, write
 from mbgen.target import Target, load_target
-from tests.support.compilers import C_STANDARDS, STRICT, call, compile_objects, includes, need, sources
+from tests.support.compilers import (
+    C_STANDARDS,
+    COMPILERS,
+    STRICT,
+    call,
+    check_strict,
+    check_symbols,
+    compile_objects,
+    includes,
+    need,
+    sources,
+)
 from tests.support.tiny_network import make_network
 
 DTYPES: tuple[DType, ...] = ("int8", "uint8", "float32")
-COMPILERS = [
-    ("gcc", "g++", "host"),
-    ("clang", "clang++", "host"),
-    ("arm-none-eabi-gcc", "arm-none-eabi-g++", "cortex-m4"),
-    ("aarch64-linux-gnu-gcc", "aarch64-linux-gnu-g++", "cortex-a72"),
-]
-LINKED = frozenset({"memcpy", "memset", "memmove", "memcmp"})  # what a compiler may call for plain C
 
 
 def library(folder: Path, dtype: DType = "int8", name: str = "tiny", target: str = "host") -> tuple[Path, Network]:
@@ -54,12 +58,7 @@ def test_sources_and_headers_compile_without_a_warning(
     dtype: DType, compiler: str, _: str, target: str, standard: str, tmp_path: Path
 ) -> None:
     directory, network = library(tmp_path, dtype, target=target)
-    command = [compiler, *network.target.c_flags, f"-std={standard}", *STRICT, *includes(directory)]
-    compile_objects(command, sources(directory), tmp_path)
-    for header in (*public_headers(directory), *sorted((directory / "src").glob("*.h"))):
-        alone = tmp_path / "alone.c"
-        alone.write_text(f'#include "{header.name}"\n#include "{header.name}"\ntypedef int not_empty;\n')
-        call([*command, "-fsyntax-only", alone])
+    check_strict(directory, [compiler, *network.target.c_flags, f"-std={standard}"], tmp_path)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -91,19 +90,8 @@ def test_cpp_programs_link_with_a_library_built_as_c(dtype: DType, tmp_path: Pat
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("compiler", "_", "target"), COMPILERS)
 def test_symbols(dtype: DType, compiler: str, _: str, target: str, tmp_path: Path) -> None:
-    """Nothing is called but the library itself and what compilers emit calls to; nothing can be written."""
     directory, network = library(tmp_path, dtype, target=target)
-    command = [compiler, *network.target.c_flags, *includes(directory)]
-    objects = compile_objects(command, sources(directory), tmp_path)
-    symbols = [line.split() for line in call(["nm", "-P", *objects]).splitlines() if not line.endswith(":")]
-    defined = {name: kind for name, kind, *_ in symbols if kind != "U"}
-    undefined = {name for name, kind, *_ in symbols if kind == "U"}
-    foreign = {name for name in undefined - defined.keys() - LINKED if not name.startswith("__aeabi_")}
-    assert foreign == set()
-    assert {kind for kind in defined.values() if kind not in "TtRrn"} == set()
-    outside = {name for name, kind in defined.items() if kind.isupper()}
-    assert all(name.startswith("tiny_") for name in outside)
-    assert {"tiny_invoke", "tiny_self_test"} <= outside
+    check_symbols(directory, [compiler, *network.target.c_flags], tmp_path, may_call=frozenset())
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -337,7 +325,7 @@ def test_a_header_of_another_build_is_refused(tmp_path: Path) -> None:
     header.write_text(re.sub(r"(#define TINY_BUILD_ID 0x)\w+UL", r"\g<1>00000000UL", header.read_text()))
     for source in sources(directory):
         command = ["gcc", *network.target.c_flags, *includes(directory), "-fsyntax-only", str(source)]
-        with pytest.raises(AssertionError, match=r"tiny\.h and this file come from different runs of mbgen"):
+        with pytest.raises(AssertionError, match=r"tiny\.h is from another run of mbgen than this file"):
             call(command)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mbgen.library.text import comment, float_literal, integer_macro, shape
+from mbgen.library.text import comment, float_literal, integer_macro, joined, shape, wrapped_signatures
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,27 @@ def test_float_literals_read_back_exactly(value: float) -> None:
     assert literal.endswith("f")
     assert np.float32(literal[:-1]).tobytes() == np.float32(value).tobytes()
     assert "." in literal or "e" in literal
+
+
+def test_lists_are_broken_under_their_first_item_or_eight_columns_in() -> None:
+    assert joined("f(", ["a", "b"], ");") == "f(a, b);"
+    items = ["x" * 20] * 6
+    assert joined("    function(", items, ")") == (
+        f"    function({', '.join(items[:4])},\n             {', '.join(items[:2])})"
+    )
+    long = "static inline " + "f" * 60 + "("
+    assert joined(long, ["a", "b"], ")") == f"{long}a, b)"
+    assert joined(long, items, ")") == f"{long}\n        {', '.join(items[:5])},\n        {items[0]})"
+
+
+def test_signatures_are_broken_and_nothing_else() -> None:
+    line = "static inline int name(" + ", ".join(["int parameter"] * 9) + ")"
+    call = "    return function(" + ", ".join(["argument"] * 15) + ");"
+    wrapped = wrapped_signatures(f"{line}\n{{\n{call}\n}}\n")
+    first, second, *others = wrapped.split("\n")
+    assert max(len(first), len(second)) <= 120
+    assert f"{first} {second.strip()}" == line
+    assert others == ["{", call, "}", ""]
 
 
 def test_small_spellings() -> None:

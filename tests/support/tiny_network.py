@@ -169,7 +169,8 @@ DEPTHWISE = """\
 """
 STORE = """\
 acc = NAME_requantize_wide_i32(acc, multiplier[oc], shift[oc]) + ZERO;
-            output[INDEX] = (TYPE)NAME_max_i32(NAME_min_i32(acc, HIGH), LOW);"""
+            acc = NAME_min_i32(acc, HIGH);
+            output[INDEX] = (TYPE)NAME_max_i32(acc, LOW);"""
 POOL = """\
     for (int32_t oc = 0; oc < 8; oc++) {
         int32_t total = 0;

@@ -6,7 +6,7 @@
  * Model     built-in MobileNet V1, alpha 0.25, resolution 4, 8 classes
  * Weights   random
  * Target    cortex-a72: -mcpu=cortex-a72 -O3 -fno-schedule-insns
- * Options   alpha=0.25, preprocess=null
+ * Options   alpha=0.25
  * Numerics  float32: the model's operations; sums may run in another order
  */
 
@@ -14,7 +14,7 @@
 #include "tiny_float32_internal.h"
 
 #if TINY_FLOAT32_BUILD_ID != 0x9BEBA162UL
-#error "tiny_float32.h and this file come from different runs of mbgen: make the library again, or fix the include path"
+#error "tiny_float32.h is from another run of mbgen than this file"
 #endif
 
 /*

@@ -6,7 +6,7 @@
  * Model     built-in MobileNet V1, alpha 0.25, resolution 4, 8 classes
  * Weights   random
  * Target    cortex-a72: -mcpu=cortex-a72 -O3 -fno-schedule-insns
- * Options   alpha=0.25, preprocess=null
+ * Options   alpha=0.25
  * Numerics  float32: the model's operations; sums may run in another order
  */
 
@@ -16,11 +16,12 @@
 #include "tiny_float32_weights.h"
 
 #if TINY_FLOAT32_BUILD_ID != 0x9BEBA162UL
-#error "tiny_float32.h and this file come from different runs of mbgen: make the library again, or fix the include path"
+#error "tiny_float32.h is from another run of mbgen than this file"
 #endif
 
 /* what goes in */
-TINY_FLOAT32_ALIGNED(16) TINY_FLOAT32_WEIGHTS_ATTR static const float tiny_float32_test_input[48] = {
+TINY_FLOAT32_ALIGNED(16) TINY_FLOAT32_WEIGHTS_ATTR
+static const float tiny_float32_test_input[48] = {
     0x1.00320ep-2f, 0x1.96bf36p-1f, 0x1.1a4d5ap-1f, -0x1.19634ap-1f,
     -0x1.99426cp-2f, 0x1.7e84ccp-1f, -0x1.fa9bbcp-1f, 0x1.48f01ap-1f,
     0x1.3032f8p-1f, -0x1.06ad48p-4f, -0x1.9363bcp-2f, -0x1.c5c8cap-2f,
@@ -36,7 +37,8 @@ TINY_FLOAT32_ALIGNED(16) TINY_FLOAT32_WEIGHTS_ATTR static const float tiny_float
 };
 
 /* what must come out */
-TINY_FLOAT32_ALIGNED(16) TINY_FLOAT32_WEIGHTS_ATTR static const float tiny_float32_test_output[8] = {
+TINY_FLOAT32_ALIGNED(16) TINY_FLOAT32_WEIGHTS_ATTR
+static const float tiny_float32_test_output[8] = {
     0x1.15a674p-3f, -0x1.4976aap-3f, 0x1.15c4f8p-2f, 0x1.77514cp-4f,
     -0x1.df984cp-4f, 0x1.4ec3c2p-2f, 0x1.c9555ap-4f, -0x1.c62c16p-4f,
 };
@@ -44,8 +46,9 @@ TINY_FLOAT32_ALIGNED(16) TINY_FLOAT32_WEIGHTS_ATTR static const float tiny_float
 enum tiny_float32_status tiny_float32_self_test(struct tiny_float32_arena *arena)
 {
     float output[TINY_FLOAT32_OUTPUT_ELEMENTS];
-    const enum tiny_float32_status status = tiny_float32_invoke(arena, tiny_float32_test_input, output);
+    enum tiny_float32_status status;
 
+    status = tiny_float32_invoke(arena, tiny_float32_test_input, output);
     if (status != TINY_FLOAT32_OK) {
         return status;
     }

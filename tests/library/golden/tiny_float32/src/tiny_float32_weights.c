@@ -6,7 +6,7 @@
  * Model     built-in MobileNet V1, alpha 0.25, resolution 4, 8 classes
  * Weights   random
  * Target    cortex-a72: -mcpu=cortex-a72 -O3 -fno-schedule-insns
- * Options   alpha=0.25, preprocess=null
+ * Options   alpha=0.25
  * Numerics  float32: the model's operations; sums may run in another order
  */
 
@@ -15,11 +15,12 @@
 #include "tiny_float32.h"
 
 #if TINY_FLOAT32_BUILD_ID != 0x9BEBA162UL
-#error "tiny_float32.h and this file come from different runs of mbgen: make the library again, or fix the include path"
+#error "tiny_float32.h is from another run of mbgen than this file"
 #endif
 
 /* pointwise_1: weights */
-TINY_FLOAT32_ALIGNED(16) TINY_FLOAT32_WEIGHTS_ATTR const float tiny_float32_pointwise_1_weights[24] = {
+TINY_FLOAT32_ALIGNED(16) TINY_FLOAT32_WEIGHTS_ATTR
+const float tiny_float32_pointwise_1_weights[24] = {
     0x1.053cd6p+0f, -0x1.22b2b2p-2f, -0x1.028ee8p+0f, 0x1.a9580cp+0f,
     -0x1.2009dp-3f, -0x1.902e22p-3f, 0x1.ea5f5ap-2f, 0x1.8bbaeap-1f,
     -0x1.472008p+0f, -0x1.cf834cp-3f, -0x1.daff5cp-4f, 0x1.ce6936p-4f,
@@ -29,13 +30,15 @@ TINY_FLOAT32_ALIGNED(16) TINY_FLOAT32_WEIGHTS_ATTR const float tiny_float32_poin
 };
 
 /* pointwise_1: bias */
-TINY_FLOAT32_ALIGNED(16) TINY_FLOAT32_WEIGHTS_ATTR const float tiny_float32_pointwise_1_bias[8] = {
+TINY_FLOAT32_ALIGNED(16) TINY_FLOAT32_WEIGHTS_ATTR
+const float tiny_float32_pointwise_1_bias[8] = {
     -0x1.2b903ap-6f, 0x1.bacc56p-5f, 0x1.8c4e58p-3f, -0x1.b9bef6p-6f,
     -0x1.8f0beap-6f, 0x1.9a8c32p-4f, -0x1.6b181p-4f, -0x1.ddf456p-6f,
 };
 
 /* depthwise_1: weights */
-TINY_FLOAT32_ALIGNED(16) TINY_FLOAT32_WEIGHTS_ATTR const float tiny_float32_depthwise_1_weights[72] = {
+TINY_FLOAT32_ALIGNED(16) TINY_FLOAT32_WEIGHTS_ATTR
+const float tiny_float32_depthwise_1_weights[72] = {
     0x1.c3dc26p-2f, 0x1.2923a4p-2f, 0x1.76da38p-5f, 0x1.5717ecp-2f,
     -0x1.6a0138p+0f, 0x1.05745ep-1f, -0x1.eb568ep-2f, -0x1.ab2aacp-1f,
     0x1.1b1498p-3f, 0x1.66add2p-2f, -0x1.c7711ep-3f, -0x1.138f56p-1f,
@@ -57,7 +60,8 @@ TINY_FLOAT32_ALIGNED(16) TINY_FLOAT32_WEIGHTS_ATTR const float tiny_float32_dept
 };
 
 /* depthwise_1: bias */
-TINY_FLOAT32_ALIGNED(16) TINY_FLOAT32_WEIGHTS_ATTR const float tiny_float32_depthwise_1_bias[8] = {
+TINY_FLOAT32_ALIGNED(16) TINY_FLOAT32_WEIGHTS_ATTR
+const float tiny_float32_depthwise_1_bias[8] = {
     -0x1.4567d8p-4f, 0x1.b7e0a2p-7f, -0x1.6b011ep-7f, 0x1.bd1ebap-5f,
     0x1.700c3ap-6f, 0x1.051fap-2f, 0x1.32ecacp-3f, 0x1.328822p-3f,
 };

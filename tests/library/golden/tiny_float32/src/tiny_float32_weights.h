@@ -6,7 +6,7 @@
  * Model     built-in MobileNet V1, alpha 0.25, resolution 4, 8 classes
  * Weights   random
  * Target    cortex-a72: -mcpu=cortex-a72 -O3 -fno-schedule-insns
- * Options   alpha=0.25, preprocess=null
+ * Options   alpha=0.25
  * Numerics  float32: the model's operations; sums may run in another order
  */
 

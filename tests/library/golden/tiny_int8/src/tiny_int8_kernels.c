@@ -14,8 +14,8 @@
 #include "tiny_int8.h"
 #include "tiny_int8_internal.h"
 
-#if TINY_INT8_BUILD_ID != 0x16D110E0UL
-#error "tiny_int8.h and this file come from different runs of mbgen: make the library again, or fix the include path"
+#if TINY_INT8_BUILD_ID != 0x9FC667B4UL
+#error "tiny_int8.h is from another run of mbgen than this file"
 #endif
 
 /*
@@ -35,7 +35,8 @@ void tiny_int8_pointwise_1(const int8_t *TINY_INT8_RESTRICT input, const int8_t 
                 acc += (int32_t)input[place * 3 + ic] * (int32_t)weights[oc * 3 + ic];
             }
             acc = tiny_int8_requantize_wide_i32(acc, multiplier[oc], shift[oc]) + -128;
-            output[place * 8 + oc] = (int8_t)tiny_int8_max_i32(tiny_int8_min_i32(acc, 127), -128);
+            acc = tiny_int8_min_i32(acc, 127);
+            output[place * 8 + oc] = (int8_t)tiny_int8_max_i32(acc, -128);
         }
     }
 }
@@ -65,7 +66,8 @@ void tiny_int8_depthwise_1(const int8_t *TINY_INT8_RESTRICT input, const int8_t 
                     }
                 }
                 acc = tiny_int8_requantize_wide_i32(acc, multiplier[oc], shift[oc]) + 3;
-            output[(oh * 4 + ow) * 8 + oc] = (int8_t)tiny_int8_max_i32(tiny_int8_min_i32(acc, 127), -128);
+            acc = tiny_int8_min_i32(acc, 127);
+            output[(oh * 4 + ow) * 8 + oc] = (int8_t)tiny_int8_max_i32(acc, -128);
             }
         }
     }

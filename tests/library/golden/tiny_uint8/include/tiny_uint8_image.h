@@ -19,8 +19,8 @@
 
 #include "tiny_uint8.h"
 
-#if TINY_UINT8_BUILD_ID != 0x5484E2BFUL
-#error "tiny_uint8.h and this file come from different runs of mbgen: make the library again, or fix the include path"
+#if TINY_UINT8_BUILD_ID != 0xF9378DB1UL
+#error "tiny_uint8.h is from another run of mbgen than this file"
 #endif
 
 /* One real value as an element of the input: divided by the scale, rounded with halves to even, cut to the type. */

@@ -14,8 +14,8 @@
 #include "tiny_uint8.h"
 #include "tiny_uint8_internal.h"
 
-#if TINY_UINT8_BUILD_ID != 0x5484E2BFUL
-#error "tiny_uint8.h and this file come from different runs of mbgen: make the library again, or fix the include path"
+#if TINY_UINT8_BUILD_ID != 0xF9378DB1UL
+#error "tiny_uint8.h is from another run of mbgen than this file"
 #endif
 
 /*
@@ -35,7 +35,8 @@ void tiny_uint8_pointwise_1(const uint8_t *TINY_UINT8_RESTRICT input, const int8
                 acc += (int32_t)input[place * 3 + ic] * (int32_t)weights[oc * 3 + ic];
             }
             acc = tiny_uint8_requantize_wide_i32(acc, multiplier[oc], shift[oc]) + 0;
-            output[place * 8 + oc] = (uint8_t)tiny_uint8_max_i32(tiny_uint8_min_i32(acc, 255), 0);
+            acc = tiny_uint8_min_i32(acc, 255);
+            output[place * 8 + oc] = (uint8_t)tiny_uint8_max_i32(acc, 0);
         }
     }
 }
@@ -65,7 +66,8 @@ void tiny_uint8_depthwise_1(const uint8_t *TINY_UINT8_RESTRICT input, const int8
                     }
                 }
                 acc = tiny_uint8_requantize_wide_i32(acc, multiplier[oc], shift[oc]) + 131;
-            output[(oh * 4 + ow) * 8 + oc] = (uint8_t)tiny_uint8_max_i32(tiny_uint8_min_i32(acc, 255), 0);
+            acc = tiny_uint8_min_i32(acc, 255);
+            output[(oh * 4 + ow) * 8 + oc] = (uint8_t)tiny_uint8_max_i32(acc, 0);
             }
         }
     }

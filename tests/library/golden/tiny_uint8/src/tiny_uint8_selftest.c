@@ -16,27 +16,30 @@
 #include "tiny_uint8.h"
 #include "tiny_uint8_weights.h"
 
-#if TINY_UINT8_BUILD_ID != 0x5484E2BFUL
-#error "tiny_uint8.h and this file come from different runs of mbgen: make the library again, or fix the include path"
+#if TINY_UINT8_BUILD_ID != 0xF9378DB1UL
+#error "tiny_uint8.h is from another run of mbgen than this file"
 #endif
 
 /* what goes in */
-TINY_UINT8_ALIGNED(8) TINY_UINT8_WEIGHTS_ATTR static const uint8_t tiny_uint8_test_input[48] = {
+TINY_UINT8_ALIGNED(8) TINY_UINT8_WEIGHTS_ATTR
+static const uint8_t tiny_uint8_test_input[48] = {
     241, 160, 175, 229, 148, 198, 213,  57,  14,  76,  72, 223, 233,   1, 127, 210,
      33, 204,  30, 119, 209,  77,  87,  71, 184,  65, 253, 113, 122, 129, 149, 141,
     130, 254, 206, 202, 179, 159,  87, 253, 119,  55, 216,  41, 219, 156,  29,  11,
 };
 
 /* what must come out */
-TINY_UINT8_ALIGNED(8) TINY_UINT8_WEIGHTS_ATTR static const uint8_t tiny_uint8_test_output[8] = {
+TINY_UINT8_ALIGNED(8) TINY_UINT8_WEIGHTS_ATTR
+static const uint8_t tiny_uint8_test_output[8] = {
     143, 138, 156, 135, 131, 169, 130, 127,
 };
 
 enum tiny_uint8_status tiny_uint8_self_test(struct tiny_uint8_arena *arena)
 {
     uint8_t output[TINY_UINT8_OUTPUT_ELEMENTS];
-    const enum tiny_uint8_status status = tiny_uint8_invoke(arena, tiny_uint8_test_input, output);
+    enum tiny_uint8_status status;
 
+    status = tiny_uint8_invoke(arena, tiny_uint8_test_input, output);
     if (status != TINY_UINT8_OK) {
         return status;
     }

@@ -15,33 +15,38 @@
 
 #include "tiny_uint8.h"
 
-#if TINY_UINT8_BUILD_ID != 0x5484E2BFUL
-#error "tiny_uint8.h and this file come from different runs of mbgen: make the library again, or fix the include path"
+#if TINY_UINT8_BUILD_ID != 0xF9378DB1UL
+#error "tiny_uint8.h is from another run of mbgen than this file"
 #endif
 
 /* pointwise_1: weights */
-TINY_UINT8_ALIGNED(8) TINY_UINT8_WEIGHTS_ATTR const int8_t tiny_uint8_pointwise_1_weights[24] = {
+TINY_UINT8_ALIGNED(8) TINY_UINT8_WEIGHTS_ATTR
+const int8_t tiny_uint8_pointwise_1_weights[24] = {
       49,   60, -119,  -99,  -12,  -28,   99,    4,  -20,  -18,   42,   22,  -83,   61,   65,  116,
       73,  -55,  -46,   38,   38,   50,   94,  -53,
 };
 
 /* pointwise_1: bias, zero points folded in */
-TINY_UINT8_ALIGNED(8) TINY_UINT8_WEIGHTS_ATTR const int32_t tiny_uint8_pointwise_1_bias[8] = {
+TINY_UINT8_ALIGNED(8) TINY_UINT8_WEIGHTS_ATTR
+const int32_t tiny_uint8_pointwise_1_bias[8] = {
       1718,  17293, -11048,  -5415,  -5061, -17354,  -4201, -11835,
 };
 
 /* pointwise_1: multipliers */
-TINY_UINT8_ALIGNED(8) TINY_UINT8_WEIGHTS_ATTR const int32_t tiny_uint8_pointwise_1_multiplier[8] = {
+TINY_UINT8_ALIGNED(8) TINY_UINT8_WEIGHTS_ATTR
+const int32_t tiny_uint8_pointwise_1_multiplier[8] = {
     1349637100, 1836561800, 1827413800, 1474508500, 1376951400, 1234470700, 1308437000, 1588296900,
 };
 
 /* pointwise_1: shifts, positive to the left */
-TINY_UINT8_ALIGNED(8) TINY_UINT8_WEIGHTS_ATTR const int32_t tiny_uint8_pointwise_1_shift[8] = {
+TINY_UINT8_ALIGNED(8) TINY_UINT8_WEIGHTS_ATTR
+const int32_t tiny_uint8_pointwise_1_shift[8] = {
     -8, -8, -7, -7, -8, -7, -7, -8,
 };
 
 /* depthwise_1: weights */
-TINY_UINT8_ALIGNED(8) TINY_UINT8_WEIGHTS_ATTR const int8_t tiny_uint8_depthwise_1_weights[72] = {
+TINY_UINT8_ALIGNED(8) TINY_UINT8_WEIGHTS_ATTR
+const int8_t tiny_uint8_depthwise_1_weights[72] = {
       28,   41,    5,  110,  109,  -75,   28,   33,  -64,  -51,   -3,   62,  -53,   57,   39,  -72,
      -29,   84,   87,   40, -126,   47,  -70,   82,  105,  -18,  117,   66,  -44,   97,  -29, -101,
       24,   89,   40,  -27,  103,   -5,  -29,  -90,  -73,   51,   76,  -53,   33,   95,  -90,  -57,
@@ -50,16 +55,19 @@ TINY_UINT8_ALIGNED(8) TINY_UINT8_WEIGHTS_ATTR const int8_t tiny_uint8_depthwise_
 };
 
 /* depthwise_1: bias, zero points folded in */
-TINY_UINT8_ALIGNED(8) TINY_UINT8_WEIGHTS_ATTR const int32_t tiny_uint8_depthwise_1_bias[8] = {
+TINY_UINT8_ALIGNED(8) TINY_UINT8_WEIGHTS_ATTR
+const int32_t tiny_uint8_depthwise_1_bias[8] = {
     386, 464, 468, 123, 475, 106,   0, 470,
 };
 
 /* depthwise_1: multipliers */
-TINY_UINT8_ALIGNED(8) TINY_UINT8_WEIGHTS_ATTR const int32_t tiny_uint8_depthwise_1_multiplier[8] = {
+TINY_UINT8_ALIGNED(8) TINY_UINT8_WEIGHTS_ATTR
+const int32_t tiny_uint8_depthwise_1_multiplier[8] = {
     2020425920, 1514846080, 1327071520, 1825096480, 1199609040, 1715730400, 1166984000, 1399192480,
 };
 
 /* depthwise_1: shifts, positive to the left */
-TINY_UINT8_ALIGNED(8) TINY_UINT8_WEIGHTS_ATTR const int32_t tiny_uint8_depthwise_1_shift[8] = {
+TINY_UINT8_ALIGNED(8) TINY_UINT8_WEIGHTS_ATTR
+const int32_t tiny_uint8_depthwise_1_shift[8] = {
     -7, -7, -7, -7, -8, -7, -7, -8,
 };
