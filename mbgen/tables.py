@@ -6,6 +6,7 @@ Knows the values that the stages return. May not know options or exit codes.
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,20 +62,24 @@ def print_verification(found: Verification) -> None:
     print_table(headers, rows, numbers=headers[4:])
     inputs = "1 input" if found.inputs == 1 else f"{found.inputs} inputs"
     click.echo(f"\n{found.name} for {found.target}, {inputs}; reference: {found.reference}")
-    if found.runtime is not None:
+    if any(row.runtime for row in found.layers):
         click.echo(f"`other in runtime`: values that {found.runtime} computes otherwise, for comparison only")
     if found.accuracy is not None:
-        images, library, reference = found.accuracy.images, found.accuracy.library, found.accuracy.reference
+        images, library, runtime = found.accuracy.images, found.accuracy.library, found.accuracy.runtime
         click.echo(
             f"top-1 of {images} images: library {library / images:.1%} ({library}), "
-            f"the model's runtime {reference / images:.1%} ({reference})"
+            f"{found.runtime} {runtime / images:.1%} ({runtime})"
         )
     if found.first_difference is not None:
         click.echo(f"NOT EQUAL: {found.first_difference} is the first layer that differs from the reference")
-    elif found.bound is not None:
-        click.echo(f"every layer is within {found.bound:g} of the reference's greatest value; the self-test passed")
-    else:
-        click.echo("every layer equals the reference, bit for bit; the self-test passed")
+        return
+    verdicts = Counter(row.verdict for row in found.layers)
+    compared = len(found.layers) - verdicts["not compared"]
+    which = "every layer" if compared == len(found.layers) else f"each of the {compared} layers that the reference has"
+    how = (
+        f"equals it within {found.bound} of its greatest value" if verdicts["within bound"] else "equals it bit for bit"
+    )
+    click.echo(f"{which} {how}; the self-test passed")
 
 
 def print_summary(summary: Summary, parameters_with_batch_norm: int | None) -> None:

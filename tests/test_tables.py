@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mbgen.cli import main
-from mbgen.tables import print_targets
+from mbgen.tables import print_targets, print_verification
 from mbgen.target import load_target
 from mbgen.toolchain import Tool
+from mbgen.verify import Accuracy, Difference, LayerResult, Verdict, Verification
 
 
 def test_inspect_shows_layers_and_totals(capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,3 +104,75 @@ def test_targets_json(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
         "installed": False,
     }
     assert captured.err == ""
+
+
+def layer(
+    name: str, difference: Difference | None, runtime: Difference | None = None, verdict: Verdict = "equal"
+) -> LayerResult:
+    return LayerResult(name, "pointwise", (1, 8, 8, 16), verdict, difference, runtime)
+
+
+EQUAL = Difference(1024)
+NET = Verification("net", "cortex-m4", "qdq", "the definition in NumPy", "ONNX Runtime 1.20", None, 2, (), None)
+HEADS = ["layer", "operation", "output", "verdict"]
+CELLS = ["pointwise", "8x8x16"]
+
+
+def printed(found: Verification, capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
+    print_verification(found)
+    return [re.split(r"  +", line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_proof_bit_for_bit(capsys: pytest.CaptureFixture[str]) -> None:
+    layers = (layer("conv_1", EQUAL, EQUAL), layer("pointwise_1", EQUAL, Difference(1024, 3, 3, 1.0, 0.01)))
+    assert printed(replace(NET, layers=layers), capsys) == [
+        [*HEADS, "other in runtime"],
+        ["conv_1", *CELLS, "equal"],
+        ["pointwise_1", *CELLS, "equal", "3 of 1,024"],
+        [""],
+        ["net for cortex-m4, 2 inputs; reference: the definition in NumPy"],
+        ["`other in runtime`: values that ONNX Runtime 1.20 computes otherwise, for comparison only"],
+        ["every layer equals it bit for bit; the self-test passed"],
+    ]
+
+
+def test_a_layer_that_differs_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = layer("pointwise_1", Difference(1024, 1000, 12, 77.0, 0.5), verdict="differs")
+    found = replace(NET, reference="LiteRT 2.0", inputs=1, layers=(layer("conv_1", EQUAL), wrong))
+    assert printed(found, capsys) == [
+        [*HEADS, "differing", "greatest", "relative"],
+        ["conv_1", *CELLS, "equal"],
+        ["pointwise_1", *CELLS, "differs", "1,000", "77", "5.0e-01"],
+        [""],
+        ["net for cortex-m4, 1 input; reference: LiteRT 2.0"],
+        ["NOT EQUAL: pointwise_1 is the first layer that differs from the reference"],
+    ]
+
+
+def test_float_layers_are_within_a_bound_and_accuracy_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    layers = (
+        layer("conv_1", Difference(1024, 0, 0, 2e-7, 3e-8), verdict="within bound"),
+        layer("pool_1", EQUAL),
+        layer("pad_1", None, verdict="not compared"),
+    )
+    found = replace(
+        NET,
+        reference="ONNX Runtime 1.20",
+        bound=1e-4,
+        inputs=500,
+        layers=layers,
+        accuracy=Accuracy(500, 288, 289),
+    )
+    assert printed(found, capsys) == [
+        [*HEADS, "greatest", "relative"],
+        ["conv_1", *CELLS, "within bound", "2e-07", "3.0e-08"],
+        ["pool_1", *CELLS, "equal"],
+        ["pad_1", *CELLS, "not compared"],
+        [""],
+        ["net for cortex-m4, 500 inputs; reference: ONNX Runtime 1.20"],
+        ["top-1 of 500 images: library 57.6% (288), ONNX Runtime 1.20 57.8% (289)"],
+        [
+            "each of the 2 layers that the reference has equals it within 0.0001 of its greatest value; "
+            "the self-test passed"
+        ],
+    ]
