@@ -6,6 +6,7 @@ Knows C spellings and layer names. May not know TVM, templates or the arena.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from mbgen.graph import Array
 
@@ -29,13 +30,20 @@ class Parameter:
 
 
 @dataclass(frozen=True)
+class Scalar:
+    """One int32 parameter of a kernel."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class Kernel:
     """One C function, printed from lowered TIR; layers of the same form share it."""
 
     symbol: str  # whole C identifier, library prefix included: NAME_layer_op
     family: str  # "conv2d", "depthwise", "pointwise", "dense", "average_pool", "add", ...
     summary: tuple[str, ...]  # comment lines: shapes and the schedule in words
-    parameters: tuple[Parameter, ...]
+    parameters: tuple[Parameter | Scalar, ...]
     body: str  # statements, indented by four spaces, newline at the end
     vectors: frozenset[VectorType]  # vector types the body uses
     helpers: frozenset[str]  # names in mbgen.intrinsics.HELPERS that the body calls
@@ -60,9 +68,20 @@ class Constant:
 
 @dataclass(frozen=True)
 class ActivationArgument:
-    """The place of a tensor: the caller's input or output, or an offset in the arena; the plan decides."""
+    """The place of a tensor, or of the row of it that a row-by-row layer is at; the plan decides."""
 
     tensor: str
+
+
+@dataclass(frozen=True)
+class WindowArgument:
+    """What a window layer is told of its input rows, named after the kernel's parameter.
+
+    `input`: the memory that all rows lie in; `rows`: where in it each row of the window starts, counted in elements;
+    `kh_begin` and `kh_end`: the rows of the window that are not padding.
+    """
+
+    part: Literal["input", "rows", "kh_begin", "kh_end"]
 
 
 @dataclass(frozen=True)
@@ -72,7 +91,7 @@ class ConstantArgument:
     symbol: str
 
 
-Argument = ActivationArgument | ConstantArgument
+Argument = ActivationArgument | ConstantArgument | WindowArgument
 
 
 @dataclass(frozen=True)

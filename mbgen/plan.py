@@ -1,6 +1,6 @@
-"""The memory plan: where every activation lives, and when.
+"""The memory plan: which layers run row by row, and where every activation lives, and when.
 
-Knows sizes and lifetimes. May not know kernels, targets or C. Made by mbgen.planning.
+Knows sizes, rows and lifetimes. May not know kernels, targets or C. Made by mbgen.planning.
 """
 
 from __future__ import annotations
@@ -11,10 +11,65 @@ from types import MappingProxyType
 
 
 @dataclass(frozen=True)
-class Buffer:
-    """A stretch of the arena, live from layer index `first` to layer index `last`, both included."""
+class Rows:
+    """How the rows of a layer's output follow from the rows of its input.
 
-    tensor: str
+    Output row oh looks at the input rows oh * stride + kh * dilation - top; those outside 0 .. height - 1 are padding.
+    Sizes of rows are in elements.
+    """
+
+    height: int
+    oh: int
+    kh: int
+    stride: int
+    dilation: int
+    top: int
+    input_row: int
+    output_row: int
+
+    @property
+    def span(self) -> int:
+        """Input rows from the first to the last that one output row looks at."""
+        return (self.kh - 1) * self.dilation + 1
+
+    def first(self, oh: int) -> int:
+        """The first input row that output row oh reads."""
+        return max(0, oh * self.stride - self.top)
+
+    def last(self, oh: int) -> int:
+        """The last input row that output row oh reads."""
+        return min(self.height, oh * self.stride - self.top + self.span) - 1
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One link of the row pipeline: for each row that comes, a window layer and the pointwise layers behind it.
+
+    Offsets are in bytes from the start of the arena. The newest input row comes at `row`; the `ring_rows` before it are
+    kept in a ring, row q in slot q % ring_rows. `outputs` says where each layer leaves its output row, the window's
+    first; the last layer of the last stage leaves whole rows one after the other, its tensor.
+    """
+
+    window: str
+    pointwise: tuple[str, ...]
+    row: int
+    ring: int
+    ring_rows: int
+    outputs: tuple[int, ...]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return (self.window, *self.pointwise)
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """A stretch of the arena, live from layer index `first` to layer index `last`, both included.
+
+    `name` is the tensor that lies there, or says what part of the row pipeline does.
+    """
+
+    name: str
     offset: int  # bytes from the start of the arena
     size: int  # bytes
     first: int
@@ -23,21 +78,33 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Plan:
-    """Every activation's place. The network's input and output are the caller's, not the arena's.
+    """Every activation's place. The network's output is the caller's, not the arena's.
 
+    `stages` take the input row by row, as far as they reach; then the other layers run one after the other. Where a
+    layer is in `walks` it runs row by row too, upwards (+1) or downwards (-1), which may let it write over its input.
     `alias` maps a tensor that is another one under a new shape (a reshape) to the tensor that owns the bytes.
     """
 
+    stages: tuple[Stage, ...]
+    rows: Mapping[str, Rows]  # of every layer that runs row by row
+    walks: Mapping[str, int]
     buffers: tuple[Buffer, ...]
     alias: Mapping[str, str]
+    state: int  # offset of the count of rows that came in, four bytes
     arena_bytes: int
-    lower_bound: int  # bytes live at the worst layer; no layer-by-layer plan can do with less
-    peak_layer: str  # name of that layer
+    lower_bound: int  # bytes alive at the worst moment of this choice of stages; no placement can do with less
+    peak_layer: str  # name of the layer of that moment
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "alias", MappingProxyType(dict(self.alias)))
+        for name in ("rows", "walks", "alias"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def owner(self, tensor: str) -> str:
         while tensor in self.alias:
             tensor = self.alias[tensor]
         return tensor
+
+    @property
+    def streamed(self) -> tuple[str, ...]:
+        """Layers of the row pipeline, in running order."""
+        return tuple(layer for stage in self.stages for layer in stage.layers)

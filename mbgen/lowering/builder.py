@@ -10,7 +10,7 @@ from tvm import ir, tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
-__all__ = ["T", "build", "constant", "grid", "inside", "local", "parameter", "widened"]
+__all__ = ["T", "build", "conditions", "constant", "grid", "local", "parameter", "scalar", "when", "widened"]
 
 
 def build(body: Callable[[], None]) -> tirx.PrimFunc:
@@ -24,6 +24,11 @@ def build(body: Callable[[], None]) -> tirx.PrimFunc:
 def parameter(name: str, shape: tuple[int, ...], dtype: str) -> Any:
     """A buffer parameter of the function being built."""
     return T.arg(name, T.buffer(shape, dtype))
+
+
+def scalar(name: str) -> Any:
+    """An int32 parameter of the function being built."""
+    return T.arg(name, T.int32())
 
 
 def local(name: str, shape: tuple[int, ...], dtype: str) -> Any:
@@ -49,15 +54,10 @@ def grid(block: str, spatial: dict[str, int], reduce: dict[str, int] | None = No
             yield tuple(axes)
 
 
-def inside(ih: Any, iw: Any, height: int, width: int, padded: tuple[bool, bool, bool, bool]) -> Any | None:
-    """The condition that a place lies in the image, asking only where there is padding (top, bottom, left, right)."""
-    top, bottom, left, right = padded
-    conditions = [
-        condition
-        for needed, condition in ((top, ih >= 0), (bottom, ih < height), (left, iw >= 0), (right, iw < width))
-        if needed
-    ]
-    return tirx.all(*conditions) if conditions else None
+def conditions(*cases: tuple[bool, Any]) -> Any | None:
+    """All conditions that are needed, as one; None if none is."""
+    needed = [condition for wanted, condition in cases if wanted]
+    return tirx.all(*needed) if needed else None
 
 
 @contextmanager

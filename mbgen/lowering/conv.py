@@ -1,4 +1,8 @@
-"""Convolutions over windows: direct and depthwise, on the NHWC tensor, with padding skipped rather than stored."""
+"""Convolutions over windows, direct and depthwise: one output row at a time, from input rows wherever they lie.
+
+A kernel is given the places of the window's rows, so that the same code serves a whole tensor, a ring of rows and a
+tensor that is written over; a row that is padding has no place. Nothing is copied and no im2col is made.
+"""
 
 from __future__ import annotations
 
@@ -8,57 +12,65 @@ from typing import Any, Literal
 import numpy as np
 from tvm import s_tir, tirx
 
-from mbgen.graph import Array, DType, Padding
-from mbgen.lowering.builder import T, build, grid, inside, local, parameter, when, widened
+from mbgen.graph import Array, DType
+from mbgen.lowering.builder import T, build, conditions, grid, local, parameter, scalar, when, widened
 from mbgen.lowering.epilogue import Epilogue
 from mbgen.schedules.spread import spread
 from mbgen.schedules.tile import Tile
 
 
 @dataclass(frozen=True)
-class Window:
-    """A sliding window: where output (oh, ow) and tap (kh, kw) look in an image of `height` x `width`."""
+class RowWindow:
+    """A sliding window along one row: output column ow and tap kw look at column ow * stride + kw * dilation - left.
 
-    height: int
+    `padded_rows` says whether a tap row may be padding, which is then skipped.
+    """
+
     width: int
-    oh: int
     ow: int
     kh: int
     kw: int
-    stride: tuple[int, int]
-    dilation: tuple[int, int]
-    padding: Padding
+    stride: int
+    dilation: int
+    left: int
+    padded_rows: bool
 
-    def place(self, oh: Any, ow: Any, kh: Any, kw: Any) -> tuple[Any, Any]:
-        """Row and column of the image; beyond it where there is padding."""
-        ih = oh * self.stride[0] + kh * self.dilation[0] - self.padding.top
-        iw = ow * self.stride[1] + kw * self.dilation[1] - self.padding.left
-        return ih, iw
+    def column(self, ow: Any, kw: Any) -> Any:
+        """Column of the image; beyond it where there is padding."""
+        return ow * self.stride + kw * self.dilation - self.left
 
-    def inside(self, ih: Any, iw: Any) -> Any | None:
-        """The condition that a place is not padding, None where no window reaches any."""
-        bottom = (self.oh - 1) * self.stride[0] + (self.kh - 1) * self.dilation[0] - self.padding.top >= self.height
-        right = (self.ow - 1) * self.stride[1] + (self.kw - 1) * self.dilation[1] - self.padding.left >= self.width
-        sides = (self.padding.top > 0, bottom, self.padding.left > 0, right)
-        return inside(ih, iw, self.height, self.width, sides)
+    @property
+    def padded_columns(self) -> tuple[bool, bool]:
+        """Whether any window reaches beyond the left and the right end of a row."""
+        last = (self.ow - 1) * self.stride + (self.kw - 1) * self.dilation - self.left
+        return self.left > 0, last >= self.width
 
     @property
     def padded(self) -> bool:
-        """Whether any window reaches padding."""
-        return self.inside(0, 0) is not None
+        """Whether any tap may be padding."""
+        return self.padded_rows or any(self.padded_columns)
+
+    def inside(self, kh: Any, kh_begin: Any, kh_end: Any, iw: Any) -> Any | None:
+        """The condition that a tap is not padding, None where none ever is."""
+        left, right = self.padded_columns
+        rows = self.padded_rows
+        return conditions((rows, kh >= kh_begin), (rows, kh < kh_end), (left, iw >= 0), (right, iw < self.width))
 
 
 @dataclass(frozen=True)
 class Convolution:
-    """output[oh, ow, oc] = finish(sum of (x - zero_point) * (w - weight_zero_point) + bias[oc]) over the window.
+    """output[ow, oc] = finish(sum of (x - zero_point) * (w - weight_zero_point) + bias[oc] over the window).
 
-    `ic` is the number of input channels that one output channel sees: all of them, or one (`depthwise`), which is then
-    channel oc // multiplier. Taps outside the image are skipped, so x must count as zero there: `zero_point` is the
-    input's where there is padding, and 0 where it could be folded into the bias.
+    A direct convolution sums over all input channels; in a depthwise one channel oc reads channel oc // multiplier.
+    Taps that are padding are skipped, so x must count as zero there: `zero_point` is the input's where there is
+    padding, and 0 where it could be folded into the bias.
+
+    Parameters of the kernel: `input`, any memory that holds the rows; `rows[kh]`, where in it each row of the window
+    starts, counted in elements; `kh_begin` and `kh_end`, the rows that are not padding; the constants; `output`, one row.
     """
 
     kind: Literal["direct", "depthwise"]
-    window: Window
+    window: RowWindow
     channels: int
     oc: int
     dtype: DType
@@ -86,32 +98,36 @@ def define(form: Convolution, nr: int) -> tirx.PrimFunc:
     direct = form.kind == "direct"
     packed = (form.oc // nr, window.kh, window.kw, form.channels, nr) if direct else (window.kh, window.kw, form.oc)
     reduce = {"kh": window.kh, "kw": window.kw, **({"ic": form.channels} if direct else {})}
+    reach = window.kh * window.width * form.channels  # nominal: rows may lie further apart
 
     def body() -> None:
-        x = parameter("input", (window.height, window.width, form.channels), form.dtype)
+        x = parameter("input", (reach,), form.dtype)
+        rows = parameter("rows", (window.kh,), "int32")
+        kh_begin, kh_end = scalar("kh_begin"), scalar("kh_end")
         w = parameter("weights", packed, form.weight_dtype)
         bias = parameter("bias", (form.oc,), total)
         arrays = [parameter(name, (form.oc,), dtype) for name, dtype in form.epilogue.parameters]
-        y = parameter("output", (window.oh, window.ow, form.oc), form.epilogue.dtype)
-        acc = local("acc", (window.oh, window.ow, form.oc), total)
-        with grid("acc", {"oh": window.oh, "ow": window.ow, "oc": form.oc}, reduce) as (oh, ow, oc, kh, kw, *rest):
-            ih, iw = window.place(oh, ow, kh, kw)
+        y = parameter("output", (window.ow, form.oc), form.epilogue.dtype)
+        acc = local("acc", (window.ow, form.oc), total)
+        with grid("acc", {"ow": window.ow, "oc": form.oc}, reduce) as (ow, oc, kh, kw, *rest):
+            iw = window.column(ow, kw)
             ic = rest[0] if direct else oc // form.multiplier
             tap = (oc // nr, kh, kw, ic, oc % nr) if direct else (kh, kw, oc)
-            T.reads(x[ih, iw, ic], w[tap], bias[oc])
-            T.writes(acc[oh, ow, oc])
+            T.reads(x[0:reach], rows[kh], w[tap], bias[oc])
+            T.writes(acc[ow, oc])
             with T.init():
-                T.buffer_store(acc, bias[oc], [oh, ow, oc])
-            with when(window.inside(ih, iw)):
-                product = widened(x[ih, iw, ic], form.dtype, form.zero_point) * widened(
+                T.buffer_store(acc, bias[oc], [ow, oc])
+            with when(window.inside(kh, kh_begin, kh_end, iw)):
+                value = x[rows[kh] + iw * form.channels + ic]
+                product = widened(value, form.dtype, form.zero_point) * widened(
                     w[tap], form.weight_dtype, form.weight_zero_point
                 )
-                T.buffer_store(acc, acc[oh, ow, oc] + product, [oh, ow, oc])
-        with grid("output", {"oh": window.oh, "ow": window.ow, "oc": form.oc}) as (oh, ow, oc):
-            T.reads(acc[oh, ow, oc], *(array[oc] for array in arrays))
-            T.writes(y[oh, ow, oc])
-            finished = form.epilogue.finish(acc[oh, ow, oc], tuple(array[oc] for array in arrays))
-            T.buffer_store(y, finished, [oh, ow, oc])
+                T.buffer_store(acc, acc[ow, oc] + product, [ow, oc])
+        with grid("output", {"ow": window.ow, "oc": form.oc}) as (ow, oc):
+            T.reads(acc[ow, oc], *(array[oc] for array in arrays))
+            T.writes(y[ow, oc])
+            finished = form.epilogue.finish(acc[ow, oc], tuple(array[oc] for array in arrays))
+            T.buffer_store(y, finished, [ow, oc])
 
     return build(body)
 
@@ -120,7 +136,7 @@ def schedule(function: tirx.PrimFunc, form: Convolution, tile: Tile) -> tirx.Pri
     """Pixel by pixel, a tile of channels at a time in registers; the taps are loops around it."""
     sch: Any = s_tir.Schedule(function)
     acc, output = sch.get_sblock("acc"), sch.get_sblock("output")
-    _, ow, oc, kh, *taps = sch.get_loops(acc)
+    ow, oc, kh, *taps = sch.get_loops(acc)
     oc_0, oc_1 = sch.split(oc, [None, tile.nr])
     sch.reorder(ow, oc_0, kh, *taps, oc_1)
     sch.reverse_compute_at(output, oc_0, preserve_unit_loops=True)

@@ -9,7 +9,7 @@ from typing import Any
 from tvm import tirx
 
 from mbgen.graph import DType, Padding
-from mbgen.lowering.builder import T, build, constant, grid, inside, parameter, widened
+from mbgen.lowering.builder import T, build, conditions, constant, grid, parameter, widened
 from mbgen.lowering.epilogue import Epilogue
 from mbgen.lowering.tir import helper
 from mbgen.numerics import FixedPointAdd, FloatAdd
@@ -157,8 +157,12 @@ def define_border(form: Border) -> tirx.PrimFunc:
             ih, iw = oh - pad.top, ow - pad.left
             T.reads(x[ih, iw, c])
             T.writes(y[oh, ow, c])
-            sides = (pad.top > 0, pad.bottom > 0, pad.left > 0, pad.right > 0)
-            condition = inside(ih, iw, height, width, sides)
+            condition = conditions(
+                (pad.top > 0, ih >= 0),
+                (pad.bottom > 0, ih < height),
+                (pad.left > 0, iw >= 0),
+                (pad.right > 0, iw < width),
+            )
             fill = constant(form.value, form.dtype)
             value = x[ih, iw, c] if condition is None else tirx.if_then_else(condition, x[ih, iw, c], fill)
             T.buffer_store(y, value, [oh, ow, c])

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from tvm import tirx
 
 from mbgen import numerics
 from mbgen.errors import UnsupportedError
@@ -33,7 +34,6 @@ from mbgen.graph import (
     Logistic,
     Numerics,
     Pad,
-    Padding,
     Quantize,
     Requantize,
     Reshape,
@@ -44,18 +44,30 @@ from mbgen.graph import (
 )
 from mbgen.kernel import (
     ActivationArgument,
+    Argument,
     Call,
     Constant,
     ConstantArgument,
     Kernel,
     LoweredNetwork,
     Parameter,
+    Scalar,
+    WindowArgument,
 )
 from mbgen.lowering import conv, elementwise, gemm, pool, softmax, tir
 from mbgen.lowering.epilogue import Epilogue, plain_epilogue, weighted_epilogue
 from mbgen.lowering.printer import print_body
+from mbgen.plan import Plan
 from mbgen.schedules.tile import Tile, default_channel_tile, default_gemm_tile, largest_divisor
 from mbgen.target import Target
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a layer is lowered for: the core, and whether it runs row by row."""
+
+    target: Target
+    by_row: bool
 
 
 @dataclass(frozen=True)
@@ -69,8 +81,8 @@ class Prepared:
     constants: Mapping[str, tuple[Array, str]]  # parameter -> packed array, what it is
 
 
-def lower(graph: Graph, target: Target, name: str) -> LoweredNetwork:
-    """Kernels for every layer of `graph` on `target`; `name` is the prefix of all symbols.
+def lower(graph: Graph, plan: Plan, target: Target, name: str) -> LoweredNetwork:
+    """Kernels for every layer of `graph`, run as `plan` says, on `target`; `name` is the prefix of all symbols.
 
     Raises UnsupportedError, naming the layer, for what no kernel computes.
     """
@@ -79,36 +91,35 @@ def lower(graph: Graph, target: Target, name: str) -> LoweredNetwork:
     for layer in graph.layers:
         if isinstance(layer, Reshape):
             continue
-        prepared = prepare(layer, graph, target)
+        prepared = prepare(layer, graph, Context(target, layer.name in plan.rows))
         kernel = kernels.get(prepared.form)
         if kernel is None:
             kernel = kernels[prepared.form] = _kernel(prepared, layer, graph, target, name)
         symbols = {role: f"{name}_{layer.name}_{role}" for role in prepared.constants}
         for role, (data, summary) in prepared.constants.items():
             constants.append(Constant(symbols[role], data.reshape(-1), str(data.dtype), layer.name, summary))
-        inputs = iter(layer.inputs)
-        arguments: list[ActivationArgument | ConstantArgument] = []
-        for parameter in kernel.parameters:
-            if parameter.name in symbols:
-                arguments.append(ConstantArgument(symbols[parameter.name]))
-            else:
-                arguments.append(ActivationArgument(layer.output if parameter.name == "output" else next(inputs)))
+        window = any(isinstance(parameter, Scalar) for parameter in kernel.parameters)
+        arguments = [_argument(parameter.name, layer, symbols, window) for parameter in kernel.parameters]
         calls.append(Call(layer.name, kernel.symbol, tuple(arguments)))
     return LoweredNetwork(tuple(kernels.values()), tuple(calls), tuple(constants))
+
+
+def _argument(parameter: str, layer: Layer, symbols: Mapping[str, str], window: bool) -> Argument:
+    """What a call passes for a kernel's parameter."""
+    if parameter in symbols:
+        return ConstantArgument(symbols[parameter])
+    if parameter == "output":
+        return ActivationArgument(layer.output)
+    if window:
+        return WindowArgument(parameter)  # type: ignore[arg-type]  # the kernel's remaining parameters are these
+    index = int(parameter.removeprefix("input_")) if parameter != "input" else 0
+    return ActivationArgument(layer.inputs[index])
 
 
 def _kernel(prepared: Prepared, layer: Layer, graph: Graph, target: Target, name: str) -> Kernel:
     function = tir.lower(prepared.function())
     printed = print_body(function, name, sorted(target.instruction_set))
-    parameters = tuple(
-        Parameter(
-            buffer.name,
-            str(buffer.dtype),
-            math.prod(int(extent) for extent in buffer.shape),
-            buffer.name != "output",
-        )
-        for buffer in function.params
-    )
+    parameters = tuple(_parameter(variable) for variable in function.params)
     return Kernel(
         symbol=f"{name}_{layer.name}_{_OPERATIONS[prepared.family]}",
         family=prepared.family,
@@ -120,6 +131,13 @@ def _kernel(prepared: Prepared, layer: Layer, graph: Graph, target: Target, name
         schedule=prepared.schedule,
         schedule_source="default",
     )
+
+
+def _parameter(variable: Any) -> Parameter | Scalar:
+    if not tirx.is_buffer_var(variable):
+        return Scalar(variable.name)
+    elements = math.prod(int(extent) for extent in variable.shape)
+    return Parameter(variable.name, str(variable.dtype), elements, variable.name != "output")
 
 
 # what a kernel does, as the last part of its symbol
@@ -148,7 +166,7 @@ def _shapes(layer: Layer, graph: Graph) -> str:
 
 
 @functools.singledispatch
-def prepare(layer: Layer, graph: Graph, target: Target) -> Prepared:
+def prepare(layer: Layer, graph: Graph, context: Context) -> Prepared:
     """The layer's form, default schedule and packed constants."""
     raise UnsupportedError(f"{layer.name}: mbgen has no kernel for {type(layer).__name__}")
 
@@ -184,13 +202,13 @@ def _arrays(
     return constants | {role: (pack(values), role) for role, values in arrays.items()}
 
 
-def _gemm(layer: WeightedLayer, graph: Graph, target: Target, rows: int, weights: Array, family: str) -> Prepared:
+def _gemm(layer: WeightedLayer, graph: Graph, context: Context, rows: int, weights: Array, family: str) -> Prepared:
     (x,), output = graph.layer_inputs(layer), graph.layer_output(layer)
     n, k = weights.shape
     epilogue, arrays = weighted_epilogue(layer, graph)
     weight_dtype = graph.tensors[layer.weights].dtype
     form = gemm.Gemm(rows, n, k, output.dtype, weight_dtype, _weight_zero_point(layer, graph), epilogue)
-    tile = default_gemm_tile(rows, n, target)
+    tile = default_gemm_tile(rows, n, context.target)
     return Prepared(
         family,
         form,
@@ -207,28 +225,29 @@ def _gemm(layer: WeightedLayer, graph: Graph, target: Target, rows: int, weights
 
 
 @prepare.register
-def _(layer: Dense, graph: Graph, target: Target) -> Prepared:
-    return _gemm(layer, graph, target, 1, graph.constant(layer.weights), "dense")
+def _(layer: Dense, graph: Graph, context: Context) -> Prepared:
+    return _gemm(layer, graph, context, 1, graph.constant(layer.weights), "dense")
 
 
 @prepare.register
-def _(layer: Conv2D, graph: Graph, target: Target) -> Prepared:
+def _(layer: Conv2D, graph: Graph, context: Context) -> Prepared:
     weights = graph.constant(layer.weights)
     if is_pointwise(layer, graph):
-        rows = math.prod(graph.layer_output(layer).shape[1:3])
-        return _gemm(layer, graph, target, rows, weights[:, 0, 0, :], "pointwise")
+        _, oh, ow, _ = graph.layer_output(layer).shape
+        rows = ow if context.by_row else oh * ow
+        return _gemm(layer, graph, context, rows, weights[:, 0, 0, :], "pointwise")
     oc, kh, kw, ic = weights.shape
-    tile = default_channel_tile(oc, target, vectors=4)
+    tile = default_channel_tile(oc, context.target, vectors=4)
     packing = f"[{oc}][{kh}][{kw}][{ic}] in panels of {tile.nr} output channels"
     return _convolution(layer, graph, tile, conv.pack_direct(weights, tile.nr), packing)
 
 
 @prepare.register
-def _(layer: DepthwiseConv2D, graph: Graph, target: Target) -> Prepared:
+def _(layer: DepthwiseConv2D, graph: Graph, context: Context) -> Prepared:
     weights = graph.constant(layer.weights)
     kh, kw, oc = weights.shape
     multiplier = oc // graph.layer_inputs(layer)[0].shape[3]
-    tile = default_channel_tile(oc, target)
+    tile = default_channel_tile(oc, context.target)
     if multiplier > 1:  # neighbouring outputs read the same input: no vector load serves
         tile = Tile(1, largest_divisor(oc, 4), 1)
     return _convolution(layer, graph, tile, weights, f"[{kh}][{kw}][{oc}]")
@@ -239,15 +258,27 @@ def _convolution(layer: Conv2D | DepthwiseConv2D, graph: Graph, tile: Any, packe
     depthwise = isinstance(layer, DepthwiseConv2D)
     weights = graph.tensors[layer.weights]
     kh, kw = weights.shape[:2] if depthwise else weights.shape[1:3]
-    window = _window(x, output, (kh, kw), layer.stride, layer.dilation, layer.padding)
+    _, height, width, channels = x.shape
+    _, oh, ow, oc = output.shape
+    bottom = (oh - 1) * layer.stride[0] + (kh - 1) * layer.dilation[0] - layer.padding.top >= height
+    window = conv.RowWindow(
+        width,
+        ow,
+        kh,
+        kw,
+        layer.stride[1],
+        layer.dilation[1],
+        layer.padding.left,
+        padded_rows=layer.padding.top > 0 or bottom,
+    )
     # padded taps are skipped, so the zero point may be folded into the bias only where there are none, or where it is 0
     folded = x.dtype != "float32" and (not window.padded or numerics.zero_point(x) == 0)
     epilogue, arrays = weighted_epilogue(layer, graph)
     form = conv.Convolution(
         "depthwise" if depthwise else "direct",
         window,
-        x.shape[3],
-        output.shape[3],
+        channels,
+        oc,
         x.dtype,
         weights.dtype,
         0 if folded or x.dtype == "float32" else numerics.zero_point(x),
@@ -263,26 +294,15 @@ def _convolution(layer: Conv2D | DepthwiseConv2D, graph: Graph, tile: Any, packe
     )
 
 
-def _window(
-    x: Tensor,
-    output: Tensor,
-    kernel: tuple[int, int],
-    stride: tuple[int, int],
-    dilation: tuple[int, int],
-    padding: Padding,
-) -> conv.Window:
-    _, height, width, _ = x.shape
-    _, oh, ow, _ = output.shape
-    return conv.Window(height, width, oh, ow, *kernel, stride, dilation, padding)
-
-
 # --- layers without weights ----------------------------------------------------------------------------------------
 
 
 @prepare.register
-def _(layer: AveragePool2D, graph: Graph, target: Target) -> Prepared:
+def _(layer: AveragePool2D, graph: Graph, context: Context) -> Prepared:
     (x,), output = graph.layer_inputs(layer), graph.layer_output(layer)
-    window = _window(x, output, layer.kernel, layer.stride, (1, 1), layer.padding)
+    _, height, width, channels = x.shape
+    _, oh, ow, _ = output.shape
+    window = pool.Window(height, width, oh, ow, *layer.kernel, layer.stride, layer.padding)
     epilogue = plain_epilogue(layer, graph, layer.clamp)
     rescaled = graph.numerics is Numerics.QDQ and x.dtype != "float32"
     if rescaled:
@@ -291,7 +311,7 @@ def _(layer: AveragePool2D, graph: Graph, target: Target) -> Prepared:
         epilogue = replace(epilogue, zero_point=0)  # TFLite averages the stored values, which share one quantisation
     form = pool.AveragePool(
         window,
-        x.shape[3],
+        channels,
         x.dtype,
         numerics.zero_point(x) if rescaled else 0,
         rescaled,
@@ -302,7 +322,7 @@ def _(layer: AveragePool2D, graph: Graph, target: Target) -> Prepared:
 
 
 @prepare.register
-def _(layer: Add, graph: Graph, target: Target) -> Prepared:
+def _(layer: Add, graph: Graph, context: Context) -> Prepared:
     (a, b), output = graph.layer_inputs(layer), graph.layer_output(layer)
     quantized = output.dtype != "float32"
     form = elementwise.Sum(
@@ -316,7 +336,7 @@ def _(layer: Add, graph: Graph, target: Target) -> Prepared:
 
 
 @prepare.register
-def _(layer: Softmax, graph: Graph, target: Target) -> Prepared:
+def _(layer: Softmax, graph: Graph, context: Context) -> Prepared:
     (x,), output = graph.layer_inputs(layer), graph.layer_output(layer)
     classes = output.shape[-1]
     kind = {Numerics.TFLITE: "tflite", Numerics.QDQ: "qdq", Numerics.FLOAT32: "float"}[graph.numerics]
@@ -338,7 +358,7 @@ def _(layer: Softmax, graph: Graph, target: Target) -> Prepared:
 
 
 @prepare.register(Requantize)
-def _table(layer: Layer, graph: Graph, target: Target) -> Prepared:
+def _table(layer: Layer, graph: Graph, context: Context) -> Prepared:
     (x,), output = graph.layer_inputs(layer), graph.layer_output(layer)
     form = elementwise.Table(output.elements, x.dtype, INTEGER_RANGE[x.dtype][0], output.dtype)
     constants = {"table": (numerics.lookup_table(layer, graph), "output of each possible input")}
@@ -355,32 +375,32 @@ def _map(layer: Layer, graph: Graph, kind: str, quantized: Tensor | None, epilog
 
 
 @prepare.register
-def _(layer: Clip, graph: Graph, target: Target) -> Prepared:
+def _(layer: Clip, graph: Graph, context: Context) -> Prepared:
     if graph.layer_output(layer).dtype != "float32":
-        return _table(layer, graph, target)
+        return _table(layer, graph, context)
     return _map(layer, graph, "clip", None, plain_epilogue(layer, graph, layer.clamp))
 
 
 @prepare.register
-def _(layer: Logistic, graph: Graph, target: Target) -> Prepared:
+def _(layer: Logistic, graph: Graph, context: Context) -> Prepared:
     if graph.layer_output(layer).dtype != "float32":
-        return _table(layer, graph, target)
+        return _table(layer, graph, context)
     return _map(layer, graph, "logistic", None, plain_epilogue(layer, graph, NO_CLAMP))
 
 
 @prepare.register
-def _(layer: Quantize, graph: Graph, target: Target) -> Prepared:
+def _(layer: Quantize, graph: Graph, context: Context) -> Prepared:
     kind = "quantize_even" if graph.numerics is Numerics.QDQ else "quantize_away"
     return _map(layer, graph, kind, graph.layer_output(layer), plain_epilogue(layer, graph, NO_CLAMP))
 
 
 @prepare.register
-def _(layer: Dequantize, graph: Graph, target: Target) -> Prepared:
+def _(layer: Dequantize, graph: Graph, context: Context) -> Prepared:
     return _map(layer, graph, "dequantize", graph.layer_inputs(layer)[0], plain_epilogue(layer, graph, NO_CLAMP))
 
 
 @prepare.register
-def _(layer: Pad, graph: Graph, target: Target) -> Prepared:
+def _(layer: Pad, graph: Graph, context: Context) -> Prepared:
     (x,) = graph.layer_inputs(layer)
     _, height, width, channels = x.shape
     value = 0 if x.dtype == "float32" else numerics.zero_point(x)
@@ -389,7 +409,7 @@ def _(layer: Pad, graph: Graph, target: Target) -> Prepared:
 
 
 @prepare.register
-def _(layer: Concat, graph: Graph, target: Target) -> Prepared:
+def _(layer: Concat, graph: Graph, context: Context) -> Prepared:
     inputs, output = graph.layer_inputs(layer), graph.layer_output(layer)
     axis = layer.axis % len(output.shape)
     parts = tuple(math.prod(tensor.shape[axis:]) for tensor in inputs)

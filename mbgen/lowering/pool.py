@@ -7,11 +7,44 @@ from typing import Any
 
 from tvm import s_tir, tirx
 
-from mbgen.graph import DType
-from mbgen.lowering.builder import T, build, constant, grid, local, parameter, when, widened
-from mbgen.lowering.conv import Window
+from mbgen.graph import DType, Padding
+from mbgen.lowering.builder import T, build, conditions, constant, grid, local, parameter, when, widened
 from mbgen.lowering.epilogue import Epilogue
 from mbgen.lowering.tir import helper
+
+
+@dataclass(frozen=True)
+class Window:
+    """A sliding window: output (oh, ow) and tap (kh, kw) look in an image of `height` x `width`."""
+
+    height: int
+    width: int
+    oh: int
+    ow: int
+    kh: int
+    kw: int
+    stride: tuple[int, int]
+    padding: Padding
+
+    def place(self, oh: Any, ow: Any, kh: Any, kw: Any) -> tuple[Any, Any]:
+        """Row and column of the image; beyond it where there is padding."""
+        return oh * self.stride[0] + kh - self.padding.top, ow * self.stride[1] + kw - self.padding.left
+
+    def inside(self, ih: Any, iw: Any) -> Any | None:
+        """The condition that a place is not padding, None where no window reaches any."""
+        bottom = (self.oh - 1) * self.stride[0] + self.kh - 1 - self.padding.top >= self.height
+        right = (self.ow - 1) * self.stride[1] + self.kw - 1 - self.padding.left >= self.width
+        return conditions(
+            (self.padding.top > 0, ih >= 0),
+            (bottom, ih < self.height),
+            (self.padding.left > 0, iw >= 0),
+            (right, iw < self.width),
+        )
+
+    @property
+    def padded(self) -> bool:
+        """Whether any window reaches padding."""
+        return self.inside(constant(0, "int32"), constant(0, "int32")) is not None
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
-"""Where every activation lives: lifetimes and placement in the arena."""
+"""Where every activation lives: lifetimes, the row pipeline, and placement in the arena."""
 
-from mbgen.planning.arena import plan
+from mbgen.planning.arena import Objective, plan
 
-__all__ = ["plan"]
+__all__ = ["Objective", "plan"]

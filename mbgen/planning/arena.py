@@ -1,80 +1,102 @@
-"""Places buffers in the arena so that no two that are alive together overlap."""
+"""Chooses the plan of a network: how far the row pipeline reaches, and a place for everything."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
-from mbgen.graph import Graph
+from mbgen.graph import ITEM_BYTES, Conv2D, DepthwiseConv2D, Graph, Layer, Reshape, is_pointwise
 from mbgen.plan import Buffer, Plan
 from mbgen.planning.lifetimes import Lifetime, aliases, lifetimes
+from mbgen.planning.overlap import UPWARDS, WHOLE, Link, link, place_chain
+from mbgen.planning.pipeline import layout
+from mbgen.planning.place import place, pressure
+from mbgen.planning.rows import rows_of, streamable
+from mbgen.planning.sizes import aligned
 
-ALIGNMENT = 16  # bytes: a NEON or half an AVX register, and any element type
+Objective = Literal["speed", "ram"]
+Stages = Sequence[Sequence[Layer]]
+
+PIPELINE = "row pipeline"
 
 
-def plan(graph: Graph) -> Plan:
-    """A plan that runs the network layer by layer."""
+def plan(graph: Graph, objective: Objective = "ram") -> Plan:
+    """The plan of least arena (`ram`), or one that streams as little and runs layers as whole as it can (`speed`)."""
+    choices = list(prefixes(streamable(graph), graph)) or [[]]
+    if objective == "speed":
+        return _plan(graph, choices[0], overlap=False)
+    return min((_plan(graph, stages, overlap=True) for stages in choices), key=lambda made: made.arena_bytes)
+
+
+def prefixes(stages: Stages, graph: Graph) -> Iterator[list[list[Layer]]]:
+    """Every pipeline that ends after some layer of `stages`, shortest first, and leaves at least one layer over."""
+    for index, stage in enumerate(stages):
+        for count, layer in enumerate(stage, 1):
+            if layer.output != graph.output:
+                yield [*(list(one) for one in stages[:index]), list(stage[:count])]
+
+
+def _plan(graph: Graph, stages: Stages, *, overlap: bool) -> Plan:
     alias = aliases(graph)
-    alive = lifetimes(graph, alias)
-    buffers = place(alive)
-    alive_bytes = pressure(alive)
-    worst = alive_bytes.index(max(alive_bytes)) if alive_bytes else 0
+    streamed = sum(len(stage) for stage in stages)
+    pipeline = layout(stages, graph)
+    alive = lifetimes(graph, alias, streamed)
+    last = max(streamed - 1, 0)
+    tail = [layer for layer in graph.layers[streamed:] if not isinstance(layer, Reshape)]
+    links = _chain(alive, tail, graph, overlap=overlap)
+    walks = {layer.name: UPWARDS for layer in tail if _is_window(layer, graph)}
+    if links is not None:
+        size, offsets = place_chain(links, alive[0].size, pipeline.size)
+        buffers = [
+            Buffer(life.name, offset, life.size, life.first, life.last)
+            for life, offset in zip(alive, offsets, strict=True)
+        ]
+        base = aligned(alive[0].size) if offsets[0] == 0 else 0
+        for layer, one, (source, target) in zip(tail, links, itertools.pairwise(offsets), strict=False):
+            walk = one.walk(source, target)
+            if walk is not None and walk != WHOLE:
+                walks[layer.name] = walk
+        peaks = [aligned(alive[0].size) + pipeline.size, *(one.union for one in links)]
+        names = [graph.layers[last].name, *(layer.name for layer in tail)]
+    else:
+        made = place([Lifetime(PIPELINE, pipeline.size, 0, last), *alive])
+        base, buffers = made[0].offset, list(made[1:])
+        size = max(aligned(buffer.offset + buffer.size) for buffer in made)
+        peaks = pressure([Lifetime(PIPELINE, pipeline.size, 0, last), *alive])
+        names = [layer.name for layer in graph.layers]
+    tensor = buffers[0].offset if stages else 0
+    moved, parts = pipeline.moved(base, tensor)
+    by_row = {layer.name: rows_of(layer, graph) for layer in graph.layers}
+    wanted = {*walks, *(layer.name for stage in stages for layer in stage)}
     return Plan(
-        buffers=buffers,
+        stages=moved,
+        rows={name: rows for name, rows in by_row.items() if rows is not None and name in wanted},
+        walks=walks,
+        buffers=(*parts, *buffers),
         alias=alias,
-        arena_bytes=max((aligned(buffer.offset + buffer.size) for buffer in buffers), default=ALIGNMENT),
-        lower_bound=max(alive_bytes, default=0),
-        peak_layer=graph.layers[worst].name,
+        state=pipeline.state + base,
+        arena_bytes=size,
+        lower_bound=max(peaks),
+        peak_layer=names[peaks.index(max(peaks))],
     )
 
 
-def aligned(size: int) -> int:
-    """The next multiple of ALIGNMENT."""
-    return -(-size // ALIGNMENT) * ALIGNMENT
+def _is_window(layer: Layer, graph: Graph) -> bool:
+    """Its kernel makes one row at a time, wherever it runs."""
+    return isinstance(layer, Conv2D | DepthwiseConv2D) and not is_pointwise(layer, graph)
 
 
-def pressure(alive: Sequence[Lifetime]) -> list[int]:
-    """Bytes alive at each layer, each buffer counted with its alignment."""
-    layers = range(max((life.last for life in alive), default=-1) + 1)
-    return [sum(aligned(life.size) for life in alive if life.first <= index <= life.last) for index in layers]
-
-
-def place(alive: Sequence[Lifetime]) -> tuple[Buffer, ...]:
-    """A place for each buffer, in the order given: two-ended where that meets the lower bound, else first fit."""
-    return _two_ended(alive, max(pressure(alive), default=0)) or _first_fit(alive)
-
-
-def _two_ended(alive: Sequence[Lifetime], capacity: int) -> tuple[Buffer, ...] | None:
-    """Every other buffer at the lowest free place, the rest at the highest, in the order of writing.
-
-    In a chain only neighbours are alive together, one at either end, so `capacity` is enough; elsewhere it may not be.
-    """
-    placed: list[Buffer] = []
-    for index, life in enumerate(alive):
-        gaps = [(start, end) for start, end in _gaps(life, placed, capacity) if end - start >= aligned(life.size)]
-        if not gaps:
-            return None
-        offset = gaps[0][0] if index % 2 == 0 else gaps[-1][1] - aligned(life.size)
-        placed.append(Buffer(life.tensor, offset, life.size, life.first, life.last))
-    return tuple(placed)
-
-
-def _first_fit(alive: Sequence[Lifetime]) -> tuple[Buffer, ...]:
-    """Largest first, each at the lowest offset free throughout its life."""
-    placed: list[Buffer] = []
-    everything = sum(aligned(life.size) for life in alive)
-    for life in sorted(alive, key=lambda one: (-one.size, one.first)):
-        gaps = _gaps(life, placed, everything)
-        offset = next(start for start, end in gaps if end - start >= aligned(life.size))
-        placed.append(Buffer(life.tensor, offset, life.size, life.first, life.last))
-    by_tensor = {buffer.tensor: buffer for buffer in placed}
-    return tuple(by_tensor[life.tensor] for life in alive)
-
-
-def _gaps(life: Lifetime, placed: Sequence[Buffer], capacity: int) -> list[tuple[int, int]]:
-    """Stretches of the arena, from low to high, that no buffer alive together with `life` takes."""
-    taken = [buffer for buffer in placed if life.first <= buffer.last and buffer.first <= life.last]
-    gaps, start = [], 0
-    for buffer in sorted(taken, key=lambda one: one.offset):
-        gaps.append((start, buffer.offset))
-        start = max(start, buffer.offset + aligned(buffer.size))
-    return [*gaps, (start, capacity)]
+def _chain(alive: Sequence[Lifetime], tail: Sequence[Layer], graph: Graph, *, overlap: bool) -> list[Link] | None:
+    """The links between the tensors of the tail; None if some layer reads other than the tensor before it."""
+    if len(alive) != len(tail) or any(len(layer.inputs) != 1 for layer in tail):
+        return None
+    if any(a.last != b.first for a, b in itertools.pairwise(alive)):
+        return None
+    links = []
+    for layer, before, after in zip(tail, alive, alive[1:], strict=False):
+        (source,), target = graph.layer_inputs(layer), graph.layer_output(layer)
+        rows = rows_of(layer, graph) if overlap else None
+        items = (ITEM_BYTES[source.dtype], ITEM_BYTES[target.dtype])
+        links.append(link(before.size, after.size, rows, items))
+    return links

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mbgen.graph import Graph, Reshape
@@ -11,7 +12,7 @@ from mbgen.graph import Graph, Reshape
 class Lifetime:
     """Bytes that must be in the arena from layer index `first` to layer index `last`, both included."""
 
-    tensor: str
+    name: str
     size: int
     first: int
     last: int
@@ -33,10 +34,11 @@ def aliases(graph: Graph) -> dict[str, str]:
     return alias
 
 
-def lifetimes(graph: Graph, alias: dict[str, str]) -> tuple[Lifetime, ...]:
-    """Lifetimes of all activations in the arena, in the order in which they are written.
+def lifetimes(graph: Graph, alias: Mapping[str, str], streamed: int) -> tuple[Lifetime, ...]:
+    """Lifetimes of all activations that are in the arena as whole tensors, in the order in which they are written.
 
-    The network's input and output are the caller's and have none.
+    The first `streamed` layers run row by row, so only the output of the last of them is a tensor; without any, the
+    network's input is kept whole. The network's output is the caller's.
     """
 
     def owner(tensor: str) -> str:
@@ -44,17 +46,18 @@ def lifetimes(graph: Graph, alias: dict[str, str]) -> tuple[Lifetime, ...]:
             tensor = alias[tensor]
         return tensor
 
-    first: dict[str, int] = {}
-    last: dict[str, int] = {}
+    first = {} if streamed else {owner(graph.input): 0}
+    last = dict(first)
     for index, layer in enumerate(graph.layers):
-        for name in layer.inputs:
-            last[owner(name)] = index
-        written = owner(layer.output)
-        first.setdefault(written, index)
-        last[written] = max(last.get(written, index), index)
-    outside = {owner(graph.input), owner(graph.output)}
+        if index >= streamed:
+            for name in layer.inputs:
+                last[owner(name)] = index
+        if index >= streamed - 1:
+            written = owner(layer.output)
+            first.setdefault(written, index)
+            last[written] = max(last.get(written, index), index)
     return tuple(
         Lifetime(name, graph.tensors[name].nbytes, start, last[name])
         for name, start in first.items()
-        if name not in outside
+        if name != owner(graph.output)
     )
