@@ -386,7 +386,8 @@ def test_every_layer_of_a_real_model_is_tflites(shared_data: Path, name: str) ->
     path = shared_data / "weights" / f"{name}.tflite"
     graph = import_model(path)
     tensor = graph.tensors[graph.input]
-    _, photographs = load_pixels(shared_data / folder, *tensor.shape[1:], limit=4)
+    _, height, width, channels = tensor.shape
+    _, photographs = load_pixels(shared_data / folder, height, width, channels, limit=4)
     noise = np.random.default_rng(0).integers(0, 256, (2, *tensor.shape[1:])).astype(np.uint8)
     images = quantize_pixels(np.concatenate([photographs, noise]), tensor, preprocessing)
     with litert(path.read_bytes(), [layer.source for layer in graph.layers]) as runtime:
