@@ -83,7 +83,7 @@ def load_pixels(
     Raises InputError for a path without images, a file that is no image, or an array that does not fit.
     """
     if path.suffix.lower() in ARRAY_SUFFIXES:
-        array = _load_array(path)
+        array = load_array(path)
         if array.dtype != np.uint8:
             raise InputError(f"{path}: the array holds {array.dtype}; pixels are uint8, 0 to 255")
         _check_shape(path, array, height, width, channels)
@@ -106,7 +106,7 @@ def load_samples(
     are for the network's real input. Raises InputError as both do, and for pixels without a preprocessing.
     """
     if path.suffix.lower() in ARRAY_SUFFIXES:
-        array = _load_array(path)
+        array = load_array(path)
         if array.dtype == np.float32:
             _check_shape(path, array, height, width, channels)
             samples: Array = array[_spread(len(array), limit)]
@@ -145,7 +145,8 @@ def _enlarge(grid: Array, axis: int, size: int) -> Array:
     return enlarged
 
 
-def _load_array(path: Path) -> Array:
+def load_array(path: Path) -> Array:
+    """The one array of a .npy or .npz file. Raises InputError for a file that holds none or several."""
     try:
         with path.open("rb") as file:
             loaded = np.load(file, allow_pickle=False)

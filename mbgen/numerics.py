@@ -269,8 +269,8 @@ def average_pool_scale(layer: AveragePool2D, graph: Graph, count: Array | int) -
 def mean_scale(layer: Mean, graph: Graph) -> FixedPoint:
     """TFLite's MEAN: the factor of the int32 sum of x - zp_x over height and width, one for all channels.
 
-    TFLite `QuantizedMeanOrSum`: s_x / s_y as multiplier and shift, then the multiplier divided by the count, first moved
-    left by as many bits as the count has, and truncated.
+    TFLite `QuantizedMeanOrSum`: s_x / s_y as multiplier and shift, then the multiplier divided by the count, truncated,
+    after it was moved left by as many bits as the count has.
     """
     (source,) = graph.layer_inputs(layer)
     multiplier, shift = quantize_multiplier(tensor_scale(source) / tensor_scale(graph.layer_output(layer)))

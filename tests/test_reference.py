@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from mbgen.graph import (
     Graph,
     Layer,
     Logistic,
+    Mean,
     Numerics,
     Pad,
     Padding,
@@ -33,7 +35,10 @@ from mbgen.graph import (
     Softmax,
     Tensor,
 )
+from mbgen.images import load_pixels, quantize_pixels
+from mbgen.importers import import_model
 from mbgen.reference import execute
+from mbgen.runtimes import litert
 from tests.support.layers import (
     BYTES,
     SCALES,
@@ -123,6 +128,16 @@ def test_sums_near_a_tie_are_rescaled_as_tflite_does(
 @given(average_pools(TFLITE))
 def test_average_pool_is_tflites(case: Case) -> None:
     assert_same_as_litert(*case)
+
+
+@MANY
+@given(st.data())
+def test_mean_is_tflites(data: st.DataObject) -> None:
+    height, width = data.draw(st.integers(1, 12)), data.draw(st.integers(1, 12))
+    x = activation(data.draw, "input", (1, height, width, 5), data.draw(BYTES))
+    y = activation(data.draw, "output", (1, 1, 1, 5), x.dtype, scale_of(x) * data.draw(st.floats(0.1, 2)))
+    layer = Mean(name="layer", inputs=("input",), output="output")
+    assert_same_as_litert(graph_of([layer], [x, y]), random_input(data.draw(SEEDS), x))
 
 
 @FEW
@@ -352,3 +367,35 @@ def test_a_layer_without_a_definition_is_refused() -> None:
     with pytest.raises(GraphError) as caught:
         execute(graph, np.zeros((1, 4), np.float32))
     assert str(caught.value) == "strange_1: Layer has no definition in NumPy"
+
+
+# --- real models ---------------------------------------------------------------------------------------------------
+
+REAL_MODELS = {
+    "vww_96_int8": ("person_train2017_192", "x-128"),
+    "vww_96_float": ("person_train2017_192", "x/255"),
+    "mobilenet_v1_0.25_128_quant": ("imagenet_dev", "x/127.5-1"),
+    "mobilenet_v1_0.5_160_quant": ("imagenet_dev", "x/127.5-1"),
+}
+
+
+@pytest.mark.parametrize("name", REAL_MODELS)
+def test_every_layer_of_a_real_model_is_tflites(shared_data: Path, name: str) -> None:
+    """On four photographs and two images of noise: bit for bit, or within rounding for the float model."""
+    folder, preprocessing = REAL_MODELS[name]
+    path = shared_data / "weights" / f"{name}.tflite"
+    graph = import_model(path)
+    tensor = graph.tensors[graph.input]
+    _, height, width, channels = tensor.shape
+    _, photographs = load_pixels(shared_data / folder, height, width, channels, limit=4)
+    noise = np.random.default_rng(0).integers(0, 256, (2, *tensor.shape[1:])).astype(np.uint8)
+    images = quantize_pixels(np.concatenate([photographs, noise]), tensor, preprocessing)
+    with litert(path.read_bytes(), [layer.source for layer in graph.layers]) as runtime:
+        for image in images:
+            expected, _ = runtime.values(image[np.newaxis])
+            actual = execute(graph, image[np.newaxis])
+            for layer in graph.layers:
+                if graph.numerics is FLOAT32:
+                    assert_close(actual[layer.output], expected[layer.source], greatest=5)
+                else:
+                    np.testing.assert_array_equal(actual[layer.output], expected[layer.source], err_msg=layer.name)

@@ -6,7 +6,7 @@ Knows the ONNX format. May not know TVM or the Graph.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -105,12 +105,14 @@ class _Reader:
         image = self.check_ends(graph)
         self.fix_shape(image)
         opset = self.check_opset(model)
-        self.check_validity(model)
-        self.fold_shape_arithmetic(model)
-        self.check_operators(graph)
+        _prune(graph)
         self.check_constants(graph)
         for node in graph.node:
             self.check_windows(node)
+        self.check_validity(model)
+        _fold_shape_arithmetic(model)
+        _prune(graph)
+        self.check_operators(graph)
         return OnnxFile(model, opset, image.name)
 
     def parse(self, content: bytes) -> onnx.ModelProto:
@@ -155,7 +157,7 @@ class _Reader:
         tensor.ClearField("external_data")
 
     def data_bytes(self, tensor: TensorProto) -> int:
-        elements = math.prod(tensor.dims)
+        elements: int = math.prod(tensor.dims)
         if any(n < 0 for n in tensor.dims) or elements > LIMIT or tensor.data_type not in CONSTANT_TYPES:
             kind = f"{_type_name(tensor.data_type)}{list(tensor.dims)}"
             raise UnsupportedError(
@@ -220,29 +222,6 @@ class _Reader:
                 f"{self.where}: the ONNX checker refuses the model ({first_line(error)}); export it again"
             ) from error
 
-    def fold_shape_arithmetic(self, model: onnx.ModelProto) -> None:
-        """Give each Reshape the constant shape that ONNX infers, and drop the nodes that nothing needs then."""
-        graph = model.graph
-        constants = {tensor.name for tensor in graph.initializer}
-        computed = [node for node in graph.node if node.op_type == "Reshape" and node.input[1] not in constants]
-        if computed:
-            inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-            shapes = {v.name: _static_shape(v) for v in (*inferred.value_info, *inferred.output)}
-            for node in computed:
-                if (shape := shapes.get(node.output[0])) is not None:
-                    name = f"{node.output[0]}/shape of mbgen"
-                    graph.initializer.append(numpy_helper.from_array(np.array(shape, np.int64), name))
-                    node.input[1] = name
-        wanted, needed = {value.name for value in graph.output}, []
-        for node in reversed(graph.node):
-            if wanted.intersection(node.output):
-                needed.append(node)
-                wanted.update(node.input)
-        needed.reverse()
-        kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in needed]
-        del graph.node[:]
-        graph.node.extend(kept)
-
     def check_operators(self, graph: onnx.GraphProto) -> None:
         unknown = [n for n in graph.node if n.op_type not in OPERATORS or n.domain not in ("", "ai.onnx")]
         if unknown:
@@ -291,23 +270,52 @@ class _Reader:
 
 def _constants_to_initializers(graph: onnx.GraphProto) -> None:
     """Constant nodes as initialisers, so that there is one kind of constant to check."""
-    constants = [node for node in graph.node if node.op_type == "Constant" and not node.domain]
-    for node in constants:
-        for value in _constant_values(node):
+    for node in graph.node:
+        value = _constant_value(node)
+        if value is not None:
             tensor = graph.initializer.add()
             tensor.CopyFrom(value)
             tensor.name = node.output[0]
-            graph.node.remove(node)
+            node.ClearField("output")  # which makes it a node that nothing needs
 
 
-def _constant_values(node: onnx.NodeProto) -> Iterator[TensorProto]:
-    for attribute in node.attribute:
-        if attribute.name == "value":
-            yield attribute.t
-        elif attribute.name in ("value_float", "value_floats"):
-            yield numpy_helper.from_array(np.array(helper.get_attribute_value(attribute), np.float32))
-        elif attribute.name in ("value_int", "value_ints"):
-            yield numpy_helper.from_array(np.array(helper.get_attribute_value(attribute), np.int64))
+def _fold_shape_arithmetic(model: onnx.ModelProto) -> None:
+    """Give each Reshape to a computed shape the constant one that ONNX infers; the computation is not needed then."""
+    graph = model.graph
+    constants = {tensor.name for tensor in graph.initializer}
+    computed = [node for node in graph.node if node.op_type == "Reshape" and node.input[1] not in constants]
+    if not computed:
+        return
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    shapes = {value.name: _static_shape(value) for value in (*inferred.value_info, *inferred.output)}
+    for node in computed:
+        if (shape := shapes.get(node.output[0])) is not None:
+            node.input[1] = f"{node.output[0]}/shape"
+            graph.initializer.append(numpy_helper.from_array(np.array(shape, np.int64), node.input[1]))
+
+
+def _prune(graph: onnx.GraphProto) -> None:
+    """Drop the nodes that the output does not need."""
+    wanted = {value.name for value in graph.output}
+    for index in reversed(range(len(graph.node))):
+        node = graph.node[index]
+        if wanted.isdisjoint(node.output):
+            del graph.node[index]
+        else:
+            wanted.update(node.input)
+
+
+def _constant_value(node: onnx.NodeProto) -> TensorProto | None:
+    """The tensor that a Constant node makes, None for other nodes and for values that are no numbers."""
+    if node.op_type != "Constant" or node.domain or len(node.attribute) != 1 or len(node.output) != 1:
+        return None
+    (attribute,) = node.attribute
+    if attribute.name == "value":
+        return attribute.t
+    dtype = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
+    if attribute.name not in dtype:
+        return None
+    return numpy_helper.from_array(np.array(helper.get_attribute_value(attribute), dtype[attribute.name]))
 
 
 def _static_shape(value: onnx.ValueInfoProto) -> list[int] | None:

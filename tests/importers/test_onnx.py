@@ -32,6 +32,7 @@ from mbgen.graph import (
     Requantize,
     Reshape,
     Softmax,
+    WeightedLayer,
 )
 from mbgen.importers import import_onnx
 from mbgen.reference import execute
@@ -90,7 +91,7 @@ def test_a_float_mobilenet_v1(batch_norm: bool) -> None:
         *("depthwise_1", "pointwise_1", "depthwise_2", "pointwise_2"),
         *("pool_1", "reshape_1", "dense_1", "softmax_1"),
     ]
-    assert all(layer.clamp == Clamp(0, 6) for layer in graph.layers[:5])
+    assert all(isinstance(layer, WeightedLayer) and layer.clamp == Clamp(0, 6) for layer in graph.layers[:5])
     assert layer_of(graph, Softmax).source == "probabilities"
 
 
@@ -587,7 +588,7 @@ def test_a_transpose_in_the_middle_is_refused() -> None:
 
 def test_counted_padding_is_refused() -> None:
     net = OnnxBuilder([1, 4, 6, 6])
-    attributes = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "count_include_pad": 1}
+    attributes: dict[str, Any] = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "count_include_pad": 1}
     assert refused(net, net.node("AveragePool", ["image"], "pool", **attributes)) == (
         "net.onnx: node 'pool' (AveragePool, output 'pool'): it counts padded places; export with count_include_pad = 0"
     )

@@ -40,7 +40,7 @@ from tests.support.tflite_builder import TFLiteBuilder
 from tests.support.tflite_models import mobilenet_v1, mobilenet_v2
 
 FLOAT_TOLERANCE = 2e-5  # of the layer's greatest value: other summation orders
-SAME = {"Padding": "SAME", "StrideH": 1, "StrideW": 1, "DilationHFactor": 1, "DilationWFactor": 1}
+SAME: dict[str, Any] = {"Padding": "SAME", "StrideH": 1, "StrideW": 1, "DilationHFactor": 1, "DilationWFactor": 1}
 
 
 def kinds(graph: Graph) -> list[type[Layer]]:
@@ -216,7 +216,7 @@ def test_depthwise_with_a_multiplier(channels: int) -> None:
     scales = net.rng.uniform(0.004, 0.01, oc).astype(np.float32)
     integers = net.rng.integers(-127, 128, (1, 3, 3, oc)).astype(np.int8)
     weights = net.constant("w", integers, scale=scales, axis=3)
-    options = {**SAME, "DepthMultiplier": 2, "FusedActivationFunction": "RELU"}
+    options: dict[str, Any] = {**SAME, "DepthMultiplier": 2, "FusedActivationFunction": "RELU"}
     out = net.layer("DEPTHWISE_CONV_2D", [net.image, weights], [1, 6, 6, oc], scale=0.03, zero_point=-9, **options)
     graph = check(net.build([net.image], [out]))
     # a depthwise convolution of one channel is a standard one
@@ -258,7 +258,7 @@ def test_a_bias_without_quantisation() -> None:
 def test_average_pool(padding: str) -> None:
     net = Net([1, 7, 6, 3])
     shape = [1, 4, 6, 3] if padding == "SAME" else [1, 3, 5, 3]
-    options = {"Padding": padding, "StrideH": 2, "StrideW": 1, "FilterHeight": 3, "FilterWidth": 2}
+    options: dict[str, Any] = {"Padding": padding, "StrideH": 2, "StrideW": 1, "FilterHeight": 3, "FilterWidth": 2}
     out = net.layer("AVERAGE_POOL_2D", [net.image], shape, FusedActivationFunction="RELU", **options)
     graph = check(net.build([net.image], [out]))
     assert layer_of(graph, AveragePool2D).clamp == Clamp(5, 127)
@@ -278,7 +278,7 @@ def test_mean(keep: bool, axes: list[int]) -> None:
 def test_addition_with_a_clamp() -> None:
     net = Net([1, 6, 6, 3])
     y = net.conv(net.image, 3)
-    options = {"scale": 0.07, "zero_point": -20, "FusedActivationFunction": "RELU6"}
+    options: dict[str, Any] = {"scale": 0.07, "zero_point": -20, "FusedActivationFunction": "RELU6"}
     out = net.layer("ADD", [net.image, y], [1, 6, 6, 3], **options)
     assert layer_of(check(net.build([net.image], [out])), Add).clamp == Clamp(-20, 66)
 

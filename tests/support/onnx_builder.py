@@ -78,7 +78,8 @@ class OnnxBuilder:
     ) -> str:
         """Dequantise; per channel along `axis` where it is given."""
         q = [self.constant(scale), self.constant(zero_point, dtype)]
-        return self.node("DequantizeLinear", [x, *q], **({} if axis is None else {"axis": axis}))
+        attributes: dict[str, Any] = {} if axis is None else {"axis": axis}
+        return self.node("DequantizeLinear", [x, *q], **attributes)
 
     def qdq(self, x: str, scale: float, zero_point: int, dtype: str = "int8", name: str = "") -> str:
         """Quantise to integers named `name`, and back to real numbers."""

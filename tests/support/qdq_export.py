@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -134,8 +135,9 @@ class Writer:
         return real
 
 
-def to_qdq(graph: Graph) -> bytes:
-    """The graph as an ONNX file, NCHW, whose values have the graph's names; every layer's output is an output."""
+def to_qdq(graph: Graph, outputs: Sequence[str] | None = None) -> bytes:
+    """The graph as an ONNX file, NCHW, its values named as in the graph; all layers' outputs are outputs, or some."""
+    outputs = [layer.output for layer in graph.layers] if outputs is None else outputs
     writer = Writer(graph)
     for layer in graph.layers:
         _write(layer, graph, writer)
@@ -144,7 +146,7 @@ def to_qdq(graph: Graph) -> bytes:
             writer.nodes,
             "model",
             [_value(graph.tensors[graph.input])],
-            [_value(graph.layer_output(layer)) for layer in graph.layers],
+            [_value(graph.tensors[name]) for name in outputs],
             writer.constants,
         ),
         opset_imports=[helper.make_opsetid("", 17)],

@@ -25,6 +25,7 @@ from mbgen.graph import (
     Graph,
     Layer,
     Logistic,
+    Mean,
     Pad,
     Quantize,
     Requantize,
@@ -157,6 +158,11 @@ def _(layer: AveragePool2D, graph: Graph, builder: TFLiteBuilder) -> Operator:
         "FusedActivationFunction": _activation(layer.clamp, graph.layer_output(layer)),
     }
     return "AVERAGE_POOL_2D", [], options
+
+
+@_operator.register
+def _(layer: Mean, graph: Graph, builder: TFLiteBuilder) -> Operator:
+    return "MEAN", [builder.constant(f"{layer.name}.axes", np.array([1, 2], np.int32))], {"KeepDims": True}
 
 
 @_operator.register
