@@ -77,7 +77,7 @@ def compile_model(options: CompileOptions, progress: Progress) -> Network:
     from mbgen.lowering import lower  # TVM takes a second to import
 
     name = options.name or source.name
-    lowered = lower(source.graph, target, name)
+    lowered = lower(source.graph, planned, target, name)
     check_flash(sum(constant.nbytes for constant in lowered.constants), options.flash or target.flash, target)
     step(4)
     tensor = source.graph.tensors[source.graph.input]

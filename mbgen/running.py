@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import struct
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -33,6 +34,8 @@ BATCH_BYTES = 64 * 2**20  # of layer outputs in one run, unless one inference al
 STACK_BYTES = 64 * 1024  # on bare metal
 START_SECONDS = 60.0  # that a run may take beside its MACs
 SECONDS_PER_MAC = 2e-6  # ten times what soft float takes in QEMU
+
+RECORD_HEAD = struct.Struct("<I")  # before each piece of output: the layer's index
 
 _C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "float32": "float"}
 
@@ -62,25 +65,23 @@ def run_layers(directory: Path, inputs: Array) -> Iterator[dict[str, Array]]:
     target = load_target(manifest["target"]["name"])
     layers = manifest["layers"]
     _check_inputs(manifest, inputs)
-    dumped = np.dtype([(layer["name"], layer["dtype"], tuple(layer["output_shape"])) for layer in layers])
-    batch_inputs = max(1, min(BATCH_INPUTS, BATCH_BYTES // dumped.itemsize))
+    batch_inputs = max(1, min(BATCH_INPUTS, BATCH_BYTES // sum(map(_output_bytes, layers))))
     seconds = START_SECONDS + SECONDS_PER_MAC * manifest["macs_executed"] * batch_inputs
 
     with tempfile.TemporaryDirectory(prefix="mbgen-") as name:
         folder = Path(name)
         program = _build_layers_program(directory, manifest, target, inputs, folder)
 
-        def run_batch(batch: Array) -> Array:
+        def run_batch(batch: Array) -> list[dict[str, Array]]:
             with tempfile.TemporaryDirectory(dir=folder) as run_name:
                 run_folder = Path(run_name)
                 batch.tofile(run_folder / "inputs.bin")
                 run(target, program, run_folder, seconds)
-                return _read_dump(run_folder / "outputs.bin", dumped, len(batch))
+                return _read_dump(run_folder / "outputs.bin", layers, len(batch))
 
         batches = [inputs[start : start + batch_inputs] for start in range(0, len(inputs), batch_inputs)]
-        for dump in _map_in_order(run_batch, batches):
-            for outputs in dump:
-                yield {layer["name"]: outputs[layer["name"]].copy() for layer in layers}
+        for dumps in _map_in_order(run_batch, batches):
+            yield from dumps
 
 
 def self_test(directory: Path) -> None:
@@ -139,7 +140,10 @@ def _build_layers_program(directory: Path, manifest: Json, target: Target, input
         name=manifest["name"],
         input_type=_C_TYPES[str(inputs.dtype)],
         output_type=_C_TYPES[layers[-1]["dtype"]],
-        layers=[{"name": layer["name"], "start": _address(layer), "bytes": _output_bytes(layer)} for layer in layers],
+        layers=[
+            {"name": layer["name"], "start": _address(layer), "bytes": _record_bytes(layer), "ends": _ends(layer)}
+            for layer in layers
+        ],
     )
     return build_program([directory], main, folder, ["-include", str(hooks)])
 
@@ -169,14 +173,43 @@ def _check_board(manifest: Json, target: Target, ram: int) -> None:
             )
 
 
-def _read_dump(path: Path, dumped: np.dtype[Any], inputs: int) -> Array:
-    size = path.stat().st_size if path.exists() else 0
-    if size != inputs * dumped.itemsize:
+def _read_dump(path: Path, layers: Sequence[Json], inputs: int) -> list[dict[str, Array]]:
+    """Every layer's output for each input, put together from the records that templates/harness/layers.c writes."""
+    content = path.read_bytes() if path.exists() else b""
+    expected = inputs * sum(_output_bytes(layer) + RECORD_HEAD.size * _records(layer) for layer in layers)
+    if len(content) != expected:
         raise RefusedError(
-            f"the library reported {size:,} bytes of layer outputs for {inputs} inputs; its manifest promises "
-            f"{inputs * dumped.itemsize:,}. Were its sources edited? Compile it again."
+            f"the library reported {len(content):,} bytes of layer outputs for {inputs} inputs; its manifest promises "
+            f"{expected:,}. Were its sources edited? Compile it again."
         )
-    return np.fromfile(path, dumped)
+    pieces: list[list[bytes]] = [[] for _ in layers]
+    place = 0
+    while place < len(content):
+        (index,) = RECORD_HEAD.unpack_from(content, place)
+        start, place = place + RECORD_HEAD.size, place + RECORD_HEAD.size + _record_bytes(layers[index])
+        pieces[index].append(content[start:place])
+    outputs = [
+        np.frombuffer(b"".join(parts), layer["dtype"]).reshape(inputs, *layer["output_shape"])
+        for layer, parts in zip(layers, pieces, strict=True)
+    ]
+    return [
+        {layer["name"]: values[number] for layer, values in zip(layers, outputs, strict=True)}
+        for number in range(inputs)
+    ]
+
+
+def _records(layer: Json) -> int:
+    """In how many records the layer's output comes: one for each row if only a row of it is ever in memory."""
+    return int(layer["output_shape"][1]) if layer["output"]["place"] == "row" else 1
+
+
+def _record_bytes(layer: Json) -> int:
+    return _output_bytes(layer) // _records(layer)
+
+
+def _ends(layer: Json) -> int:
+    """How often the layer ends until a record of it is there: row by row in the pipeline, else once."""
+    return int(layer["output_shape"][1]) // _records(layer) if layer["streamed"] else 1
 
 
 def _output_bytes(layer: Json) -> int:
@@ -186,7 +219,7 @@ def _output_bytes(layer: Json) -> int:
 def _address(layer: Json) -> str:
     """Where the layer's output is, as C."""
     output = layer["output"]
-    return f"arena.bytes + {output['offset']}" if output["place"] == "arena" else output["place"]
+    return "output" if output["place"] == "output" else f"arena.bytes + {output['offset']}"
 
 
 def _map_in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

@@ -14,12 +14,13 @@ from types import MappingProxyType
 
 import numpy as np
 
-from mbgen.graph import ITEM_BYTES, Array, Numerics, Tensor, macs
+from mbgen.graph import Array, Numerics, Tensor, macs
 from mbgen.intrinsics import HELPERS, closure
-from mbgen.kernel import ActivationArgument, Argument, Kernel, VectorType
+from mbgen.kernel import Kernel, Parameter, Scalar, VectorType
 from mbgen.library.image import ImageText, image_text
 from mbgen.library.manifest import Json, operator
 from mbgen.library.network import Network
+from mbgen.library.program import Program, program
 from mbgen.library.text import (
     C_TYPES,
     COLUMNS,
@@ -33,6 +34,7 @@ from mbgen.library.text import (
 from mbgen.library.text import shape as shape_text
 from mbgen.library.weights import initializer
 
+_ARENA = "struct {name}_arena *arena"
 SELF_TEST_TOLERANCE = 1e-3  # float32 outputs, relative to the largest: another compiler may sum in another order
 
 _SOURCES = MappingProxyType({"builtin": "built-in MobileNet V1", "onnx": "ONNX file", "tflite": "TFLite file"})
@@ -70,14 +72,14 @@ class End:
 
 @dataclass(frozen=True)
 class LayerText:
-    """One layer as NAME.c and the README show it; `call` is None where only the shape changes."""
+    """One layer as NAME.c and the README show it."""
 
     index: int
     name: str
     operator: str
     shapes: str
     macs: int
-    call: str | None
+    streamed: bool
 
 
 @dataclass(frozen=True)
@@ -138,10 +140,14 @@ class LibraryContext:
     constant_bytes: int
     macs: int
     parameters: int
-    invoke: str  # the declaration of NAME_invoke without the semicolon
+    invoke: str  # the declarations without the semicolon
+    begin: str
+    push_rows: str
+    finish: str
     input: End
     output: End
     layers: tuple[LayerText, ...]
+    program: Program
     kernel_headers: tuple[str, ...]
     vectors: tuple[VectorText, ...]
     helpers: tuple[str, ...]
@@ -195,10 +201,14 @@ def library_context(network: Network, described: Json, sources: tuple[str, ...])
         constant_bytes=network.constant_bytes,
         macs=described["macs_executed"],
         parameters=described["parameters"],
-        invoke=_invoke(network),
+        invoke=_declared(network, "invoke", _ARENA, "const {input} *input", "{output} *output"),
+        begin=_declared(network, "begin", _ARENA),
+        push_rows=_declared(network, "push_rows", _ARENA, "const {input} *rows", "uint32_t row_count"),
+        finish=_declared(network, "finish", _ARENA, "{output} *output"),
         input=_end(network.input),
         output=_end(network.output),
         layers=_layers(network),
+        program=program(network),
         kernel_headers=headers,
         vectors=tuple(_vector(network.name, vector) for vector in sorted(vectors)),
         helpers=tuple(wrapped_signatures(helper.text(network.name)) for helper in helpers if helper.source),
@@ -263,24 +273,17 @@ def _end(tensor: Tensor) -> End:
     )
 
 
-def _invoke(network: Network) -> str:
-    name = network.name
-    parameters = (
-        f"struct {name}_arena *arena",
-        f"const {C_TYPES[network.input.dtype]} *input",
-        f"{C_TYPES[network.output.dtype]} *output",
-    )
-    return joined(f"enum {name}_status {name}_invoke(", parameters, ")")
+def _declared(network: Network, function: str, *parameters: str) -> str:
+    types = {"name": network.name, "input": C_TYPES[network.input.dtype], "output": C_TYPES[network.output.dtype]}
+    filled = [parameter.format(**types) for parameter in parameters]
+    return joined(f"enum {network.name}_status {network.name}_{function}(", filled, ")")
 
 
 def _layers(network: Network) -> tuple[LayerText, ...]:
     graph = network.graph
-    calls = {call.layer: call for call in network.lowered.calls}
     texts = []
     for index, layer in enumerate(graph.layers):
         inputs = " + ".join(shape_text(tensor.shape) for tensor in graph.layer_inputs(layer))
-        call = calls.get(layer.name)
-        arguments = [] if call is None else [_argument(network, argument) for argument in call.arguments]
         texts.append(
             LayerText(
                 index=index,
@@ -288,32 +291,22 @@ def _layers(network: Network) -> tuple[LayerText, ...]:
                 operator=operator(layer, graph),
                 shapes=f"{inputs} -> {shape_text(graph.layer_output(layer).shape)}",
                 macs=macs(layer, graph),
-                call=None if call is None else joined(f"    {call.kernel}(", arguments, ");"),
+                streamed=layer.name in network.plan.streamed,
             )
         )
     return tuple(texts)
 
 
-def _argument(network: Network, argument: Argument) -> str:
-    if not isinstance(argument, ActivationArgument):
-        return argument.symbol
-    place = network.place(argument.tensor)
-    if place.where != "arena":
-        return place.where
-    address = f"(arena->bytes + {place.offset})" if place.offset else "arena->bytes"
-    dtype = network.graph.tensors[argument.tensor].dtype
-    if dtype == "int8":
-        return address.strip("()")
-    return f"({C_TYPES[dtype]} *){'(void *)' if ITEM_BYTES[dtype] > 1 else ''}{address}"
-
-
 def _kernel(network: Network, kernel: Kernel) -> KernelText:
     restrict = f"*{network.name.upper()}_RESTRICT"
     declarations = [
-        f"{'const ' if parameter.const else ''}{C_TYPES[parameter.element]} {restrict} {parameter.name}"
+        f"int32_t {parameter.name}"
+        if isinstance(parameter, Scalar)
+        else f"{'const ' if parameter.const else ''}{C_TYPES[parameter.element]} {restrict} {parameter.name}"
         for parameter in kernel.parameters
     ]
-    extents = ", ".join(f"{parameter.name}[{parameter.elements}]" for parameter in kernel.parameters)
+    arrays = [parameter for parameter in kernel.parameters if isinstance(parameter, Parameter)]
+    extents = ", ".join(f"{parameter.name}[{parameter.elements}]" for parameter in arrays)
     return KernelText(
         comment=(*map(comment, kernel.summary), f"Touches {extents}."),
         head=joined(f"void {kernel.symbol}(", declarations, ")"),

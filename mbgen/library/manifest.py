@@ -108,10 +108,10 @@ def _layers(network: Network) -> Iterable[Json]:
                 "kernel": None if kernel is None else kernel.symbol,
                 "schedule": None if kernel is None else kernel.schedule,
                 "schedule_source": None if kernel is None else kernel.schedule_source,
-                "output": {"place": "arena", "offset": place.offset}
-                if place.where == "arena"
-                else {"place": place.where},
-                "streamed": False,
+                "output": {"place": "output"}
+                if place.where == "output"
+                else {"place": place.where, "offset": place.offset},
+                "streamed": layer.name in network.plan.streamed,
                 "macs_nominal": macs(layer, graph),
                 "macs_executed": macs(layer, graph),
                 "source": layer.source,

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from mbgen.graph import ITEM_BYTES, Array, Graph, Layer, Reshape, Tensor
-from mbgen.kernel import ActivationArgument, Call, Constant, Kernel, LoweredNetwork
+from mbgen.kernel import ActivationArgument, Call, Constant, Kernel, LoweredNetwork, Scalar, WindowArgument
 from mbgen.library.identifiers import check_name
 from mbgen.plan import Plan
 from mbgen.target import Target
@@ -38,9 +38,12 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a tensor's bytes are while the network runs; the offset is in bytes from the start of the arena."""
+    """Where a tensor's bytes are while the network runs; the offset is in bytes from the start of the arena.
 
-    where: Literal["input", "output", "arena"]
+    Of a tensor that passes through the row pipeline there is one `row` at a time.
+    """
+
+    where: Literal["output", "arena", "row"]
     offset: int = 0
 
 
@@ -89,14 +92,22 @@ class Network:
     def output(self) -> Tensor:
         return self.graph.tensors[self.graph.output]
 
+    @property
+    def calls(self) -> Mapping[str, Call]:
+        """Calls by layer; a reshape has none."""
+        return {call.layer: call for call in self.lowered.calls}
+
     def place(self, tensor: str) -> Place:
         """Where the plan puts an activation; a reshape of the caller's output is the caller's output too."""
         owner = self.plan.owner(tensor)
         if owner == self.plan.owner(self.graph.output):
             return Place("output")
-        if owner == self.plan.owner(self.graph.input):
-            return Place("input")
-        return next(Place("arena", buffer.offset) for buffer in self.plan.buffers if buffer.tensor == owner)
+        for buffer in self.plan.buffers:
+            if buffer.name == owner:
+                return Place("arena", buffer.offset)
+        producer = next(layer.name for layer in self.graph.layers if layer.output == tensor)
+        stage = next(stage for stage in self.plan.stages if producer in stage.layers)
+        return Place("row", stage.outputs[stage.layers.index(producer)])
 
 
 def _check_test(network: Network) -> None:
@@ -112,7 +123,22 @@ def _check_test(network: Network) -> None:
 
 
 def _check_symbols(network: Network) -> None:
-    public = {f"{network.name}_{word}" for word in ("invoke", "self_test", "arena", "status")}
+    public = {
+        f"{network.name}_{word}"
+        for word in (
+            "begin",
+            "push_rows",
+            "finish",
+            "invoke",
+            "self_test",
+            "arena",
+            "status",
+            "rows",
+            "window",
+            "find_rows",
+            "rows_ready",
+        )
+    }
     seen: set[str] = set()
     for symbol in (*(k.symbol for k in network.lowered.kernels), *(c.symbol for c in network.lowered.constants)):
         if not re.fullmatch(rf"{network.name}_[a-z0-9_]+", symbol) or symbol in public:
@@ -129,19 +155,18 @@ def _check_symbols(network: Network) -> None:
 
 
 def _check_arena(network: Network) -> None:
-    tensors = network.graph.tensors
-    for buffer in network.plan.buffers:
-        dtype = tensors[buffer.tensor].dtype
-        if buffer.offset < 0 or buffer.offset + buffer.size > network.plan.arena_bytes:
-            raise ValueError(f"{buffer.tensor}: bytes {buffer.offset} to {buffer.offset + buffer.size} leave the arena")
-        if buffer.offset % ITEM_BYTES[dtype]:
-            raise ValueError(f"{buffer.tensor}: offset {buffer.offset} is not aligned for {dtype}")
-    placed = {buffer.tensor for buffer in network.plan.buffers}
-    ends = {network.plan.owner(network.graph.input), network.plan.owner(network.graph.output)}
-    if len(ends) == 1:
+    plan, graph = network.plan, network.graph
+    item = max(ITEM_BYTES[tensor.dtype] for tensor in graph.tensors.values() if tensor.data is None)
+    for buffer in plan.buffers:
+        if buffer.offset < 0 or buffer.offset + buffer.size > plan.arena_bytes:
+            raise ValueError(f"{buffer.name}: bytes {buffer.offset} to {buffer.offset + buffer.size} leave the arena")
+        if buffer.offset % item:
+            raise ValueError(f"{buffer.name}: offset {buffer.offset} is not aligned for elements of {item} bytes")
+    if plan.owner(graph.input) == plan.owner(graph.output):
         raise ValueError("the network's output is its input: there is nothing to compute")
-    for layer in network.graph.layers:
-        if network.plan.owner(layer.output) not in placed | ends:
+    placed = {buffer.name for buffer in plan.buffers} | {plan.owner(graph.output)}
+    for layer in graph.layers:
+        if plan.owner(layer.output) not in placed and layer.name not in plan.streamed:
             raise ValueError(f"{layer.name}: the plan has no place for its output")
 
 
@@ -159,6 +184,12 @@ def _check_arguments(layer: Layer, call: Call, kernel: Kernel, constants: Mappin
     if len(call.arguments) != len(kernel.parameters):
         raise ValueError(f"{layer.name}: {len(call.arguments)} arguments for {len(kernel.parameters)} parameters")
     for argument, parameter in zip(call.arguments, kernel.parameters, strict=True):
+        if isinstance(argument, WindowArgument):
+            if argument.part != parameter.name:
+                raise ValueError(f"{layer.name}: {argument.part!r} is given for {parameter.name!r} of {kernel.symbol}")
+            continue
+        if isinstance(parameter, Scalar):
+            raise ValueError(f"{layer.name}: {parameter.name!r} of {kernel.symbol} is a number, not an array")
         if isinstance(argument, ActivationArgument):
             tensor = graph.tensors[argument.tensor]
             given: tuple[str, int] = (tensor.dtype, tensor.elements)

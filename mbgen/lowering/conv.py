@@ -66,7 +66,8 @@ class Convolution:
     padding, and 0 where it could be folded into the bias.
 
     Parameters of the kernel: `input`, any memory that holds the rows; `rows[kh]`, where in it each row of the window
-    starts, counted in elements; `kh_begin` and `kh_end`, the rows that are not padding; the constants; `output`, one row.
+    starts, counted in elements; `kh_begin` and `kh_end`, the rows that are not padding; the constants; `output`, one
+    row.
     """
 
     kind: Literal["direct", "depthwise"]
