@@ -35,7 +35,9 @@ def test_golden_files(dtype: DType, target: str, monkeypatch: pytest.MonkeyPatch
     golden = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert golden.keys() == library.files.keys()
     for path, content in library.files.items():
-        assert golden[path].decode() == content.decode(), f"{path}: see what changed, then pytest tests/library --update-golden"
+        assert golden[path].decode() == content.decode(), (
+            f"{path}: see what changed, then pytest tests/library --update-golden"
+        )
 
 
 @pytest.mark.parametrize(("dtype", "target"), GOLDEN_LIBRARIES)
