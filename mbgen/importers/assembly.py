@@ -51,7 +51,7 @@ class Assembly:
         """The Graph that computes `output`."""
         if output.draft.kind is None:
             raise UnsupportedError(
-                f"{self.where}: the output does not depend on the input; there is nothing to compile"
+                f"{self.where}: no layer lies between the input and the output; there is nothing to compile"
             )
         self.readable(output)
         integers = any(draft.quantization is not None for draft in self.drafts)

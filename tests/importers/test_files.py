@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mbgen.importers.files import describe, first_line, listed, shown
+from mbgen.importers.files import describe, first_line, first_of_each, listed, shown
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,10 @@ def test_names_are_quoted_escaped_and_short() -> None:
 def test_long_lists_say_how_much_is_left_out() -> None:
     assert listed(["a", "b"]) == "a, b"
     assert listed([str(i) for i in range(10)]) == "0, 1, 2, 3, 4, 5, 6, 7 and 2 more"
+
+
+def test_operators_are_grouped_by_kind() -> None:
+    assert first_of_each([("A", "a1"), ("B", "b1"), ("A", "a2"), ("A", "a3")]) == "a1 and 2 more A, b1"
 
 
 def test_foreign_errors_are_one_line() -> None:

@@ -648,5 +648,5 @@ def test_what_tvm_refuses_names_the_node() -> None:
 def test_a_network_of_nothing_is_refused() -> None:
     net = OnnxBuilder([1, 3, 6, 6])
     assert refused(net, net.node("Identity", ["image"])) == (
-        "net.onnx: the output does not depend on the input; there is nothing to compile"
+        "net.onnx: no layer lies between the input and the output; there is nothing to compile"
     )
