@@ -58,12 +58,14 @@ def print_verification(found: Verification) -> None:
         )
         for row in found.layers
     ]
-    headers = ("layer", "operation", "output", "verdict", "differing", "greatest", "relative", "other in runtime")
+    headers = ("layer", "operation", "output", "verdict", "differing", "greatest", "relative", "runtime differs")
     print_table(headers, rows, numbers=headers[4:])
     inputs = "1 input" if found.inputs == 1 else f"{found.inputs} inputs"
     click.echo(f"\n{found.name} for {found.target}, {inputs}; reference: {found.reference}")
     if any(row.runtime for row in found.layers):
-        click.echo(f"`other in runtime`: values that {found.runtime} computes otherwise, for comparison only")
+        click.echo(
+            f"`runtime differs`: values for which {found.runtime} departs from the definition; for comparison only"
+        )
     if found.accuracy is not None:
         images, library, runtime = found.accuracy.images, found.accuracy.library, found.accuracy.runtime
         click.echo(

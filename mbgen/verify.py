@@ -18,16 +18,16 @@ import numpy as np
 from mbgen.errors import GraphError, InputError
 from mbgen.graph import INTEGER_RANGE, Array, Numerics, Quantization, Shape, Tensor
 from mbgen.images import ARRAY_SUFFIXES, load_array, load_pixels, quantize_pixels, synthetic_pixels
-from mbgen.reference import execute
+from mbgen.reference import compute
 from mbgen.running import read_manifest, run_layers
 from mbgen.runtimes import Runtime, litert, onnx_runtime
 
 Progress = Callable[[str, int, int], None]
 Verdict = Literal["equal", "within bound", "differs", "not compared"]
 
-# The greatest |difference| of a float32 layer from its reference, over the reference's greatest |value|. Sums in
-# another order differ by a few units of 2^-24, and thirty layers hand that on: MobileNets show about 1e-6. The bound
-# leaves room for sums of thousands of terms; a wrong weight, tap or clamp shows at 1e-2.
+# The greatest |difference| of a float32 layer from its reference, over the reference's greatest |value|, both computed
+# from the same inputs. Sums of thousands of terms in another order differ by some units of 2^-24 of their greatest
+# term, which may be many times the sum; a wrong weight, tap or clamp shows at 1e-2.
 FLOAT_BOUND = 1e-4
 LARGEST = float(np.finfo(np.float32).max)  # stands for a difference that is not finite
 
@@ -91,6 +91,7 @@ class Verification:
     bound: float | None  # on Difference.relative of float32 layers; None if there are none
     inputs: int
     layers: tuple[LayerResult, ...]
+    output: Difference  # of the network's output from that of the model's runtime, from the input on
     accuracy: Accuracy | None = None
 
     @property
@@ -108,7 +109,10 @@ def verify(directory: Path, inputs: Path | None, labels: Path | None, progress: 
 
     - tflite: LiteRT's reference kernels, bit for bit.
     - qdq: the definition (mbgen.reference), bit for bit; how often ONNX Runtime differs is counted beside it.
-    - float32, and float32 layers of the others: the same reference within FLOAT_BOUND, the model's runtime for float32.
+    - float32: the model's runtime, LiteRT or ONNX Runtime, within FLOAT_BOUND; float32 layers of the others too.
+
+    The reference computes each layer from what the library gave for the layers before, so that a layer that differs is
+    itself wrong, and rounding does not add up. Where all layers are equal, so is the network from input to output.
 
     `inputs` is a folder of images, an image, or a .npy or .npz array of the input's own type or of pixels; without it
     pictures and noise are made up. `labels` is a CSV of images and classes. A difference is a result, not an error.
@@ -117,21 +121,23 @@ def verify(directory: Path, inputs: Path | None, labels: Path | None, progress: 
     """
     library = _read_library(directory)
     names, images = _read_inputs(library, inputs)
-    last = library.layers[-1]
+    last, sourced = library.layers[-1], [layer for layer in library.layers if layer.source]
     classes = None if labels is None else _read_labels(labels, names, last.shape[-1])
     decided: dict[str, Difference] = {}
     counted: dict[str, Difference] = {}
+    whole: dict[str, Difference] = {}
     hits = {"library": 0, "runtime": 0}
     definition = _definition(library)
-    with _runtime(library) as runtime:
+    with _runtime(library, images[:1]) as runtime:
         progress("building and running the library", 0, len(images))
         for index, actual in enumerate(run_layers(directory, images)):
             image = images[index : index + 1]
-            values, output = runtime.values(image)
-            found = {layer.name: values[layer.source] for layer in library.layers if layer.source} | {last.name: output}
+            values, output = runtime.values(image, {layer.source: actual[layer.name] for layer in sourced})
+            found = {last.name: output} | {layer.name: values[layer.source] for layer in sourced}
+            _add(whole, actual, {last.name: output})
             if definition is not None:
                 _add(counted, actual, found)
-            _add(decided, actual, found if definition is None else definition(image))
+            _add(decided, actual, found if definition is None else definition(image, actual))
             if classes is not None:
                 hits["library"] += int(np.argmax(actual[last.name])) == classes[index]
                 hits["runtime"] += int(np.argmax(output)) == classes[index]
@@ -145,6 +151,7 @@ def verify(directory: Path, inputs: Path | None, labels: Path | None, progress: 
         bound=FLOAT_BOUND if any(layer.dtype == "float32" for layer in library.layers) else None,
         inputs=len(images),
         layers=tuple(_result(layer, decided.get(layer.name), counted.get(layer.name)) for layer in library.layers),
+        output=whole[last.name],
         accuracy=None if classes is None else Accuracy(len(images), **hits),
     )
 
@@ -250,16 +257,18 @@ def _tensor(entry: Mapping[str, Any]) -> Tensor:
     return Tensor("input", tuple(entry["shape"]), entry["dtype"], quantization)
 
 
-def _runtime(library: _Library) -> AbstractContextManager[Runtime]:
+def _runtime(library: _Library, example: Array) -> AbstractContextManager[Runtime]:
     """The runtime of the reference model, asked for the layers' values."""
     shapes = {layer.source: layer.shape for layer in library.layers if layer.source}
     if library.reference.suffix == ".tflite":
         return litert(library.model, list(shapes))
-    return onnx_runtime(library.model, shapes)
+    return onnx_runtime(library.model, shapes, example)
 
 
-def _definition(library: _Library) -> Callable[[Array], dict[str, Array]] | None:
-    """NumPy's outputs by layer, where they decide: QDQ, whose runtimes do not agree with each other bit for bit."""
+def _definition(library: _Library) -> Callable[[Array, Mapping[str, Array]], dict[str, Array]] | None:
+    """NumPy's output of each layer, from the image and the layers' outputs, where it decides: for QDQ, whose runtimes
+    do not agree with each other bit for bit.
+    """
     if library.numerics is not Numerics.QDQ:
         return None
     from mbgen.importers import import_onnx  # TVM takes a second to import
@@ -267,7 +276,12 @@ def _definition(library: _Library) -> Callable[[Array], dict[str, Array]] | None
     graph = import_onnx(library.model, str(library.reference))
     if [layer.name for layer in graph.layers] != [layer.name for layer in library.layers]:
         raise InputError(f"{library.reference}: its layers are not the library's; compile again")
-    return lambda image: execute(graph, image)
+
+    def outputs(image: Array, actual: Mapping[str, Array]) -> dict[str, Array]:
+        values = {graph.input: image, **actual}
+        return {layer.output: compute(layer, graph, [values[name] for name in layer.inputs]) for layer in graph.layers}
+
+    return outputs
 
 
 # --- inputs and labels ---------------------------------------------------------------------------------------------

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mbgen.cli import EXISTING_DIRECTORY, EXISTING_FILE, EXISTING_PATH, cli, refuse_contradictions
+from mbgen.cli import EXISTING_DIRECTORY, EXISTING_FILE, EXISTING_PATH, cli, main, refuse_contradictions
 from mbgen.target import target_names
+from tests.support.compilers import STRICT, call, need
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PAGES = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md")])
@@ -59,3 +60,16 @@ def test_a_quoted_make_target_exists(page: Path) -> None:
 def test_the_targets_page_lists_every_target() -> None:
     rows = re.findall(r"^\| (`.*?) \|", TEXTS["docs/targets.md"], re.MULTILINE)
     assert sorted(re.findall(r"`([a-z0-9-]+)`", " ".join(rows))) == sorted(target_names())
+
+
+@pytest.mark.parametrize(("page", "name"), [("README.md", "person"), ("docs/c-interface.md", "name")])
+def test_quoted_c_compiles_with_a_library_of_that_name(page: str, name: str, tmp_path: Path) -> None:
+    need("gcc")
+    library = tmp_path / "library"
+    network = ("--alpha", "0.25", "--resolution", "32", "--classes", "2", "--dtype", "int8")
+    assert main(["compile", "--target", "host", *network, "--name", name, "--output", str(library)]) == 0
+    blocks = re.findall(r"^```c\n(.*?)^```$", TEXTS[page], re.MULTILINE | re.DOTALL)
+    assert blocks
+    source = tmp_path / "quoted.c"
+    source.write_text("\n".join([f'#include "{name}.h"', *blocks]))
+    call(["gcc", "-std=c99", *STRICT, "-fsyntax-only", "-I", library / "include", source])

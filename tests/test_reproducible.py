@@ -33,12 +33,11 @@ def compile_in(folder: Path, seed: str, *arguments: str) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("--target", "host", *SMALL),
-        ("--target", "cortex-a72", *SMALL, "--dtype", "int8"),
-        ("--target", "cortex-m4", *SMALL),
-        ("model.tflite", "--target", "cortex-m4"),
+        pytest.param(("--target", "cortex-m4", *SMALL), id="int8"),
+        pytest.param(("--target", "cortex-a72", *SMALL, "--dtype", "int8"), id="int8 vectors", marks=pytest.mark.slow),
+        pytest.param(("--target", "host", *SMALL), id="float32 vectors", marks=pytest.mark.slow),
+        pytest.param(("model.tflite", "--target", "cortex-m4"), id="tflite", marks=pytest.mark.slow),
     ],
-    ids=["float32", "int8 on vectors", "int8", "tflite"],
 )
 def test_two_runs_write_the_same_bytes(arguments: tuple[str, ...], tmp_path: Path) -> None:
     libraries = []

@@ -126,12 +126,12 @@ def printed(found: Verification, capsys: pytest.CaptureFixture[str]) -> list[lis
 def test_a_proof_bit_for_bit(capsys: pytest.CaptureFixture[str]) -> None:
     layers = (layer("conv_1", EQUAL, EQUAL), layer("pointwise_1", EQUAL, Difference(1024, 3, 3, 1.0, 0.01)))
     assert printed(replace(NET, layers=layers), capsys) == [
-        [*HEADS, "other in runtime"],
+        [*HEADS, "runtime differs"],
         ["conv_1", *CELLS, "equal"],
         ["pointwise_1", *CELLS, "equal", "3 of 1,024"],
         [""],
         ["net for cortex-m4, 2 inputs; reference: the definition in NumPy"],
-        ["`other in runtime`: values that ONNX Runtime 1.20 computes otherwise, for comparison only"],
+        ["`runtime differs`: values for which ONNX Runtime 1.20 departs from the definition; for comparison only"],
         ["every layer equals it bit for bit; the self-test passed"],
     ]
 

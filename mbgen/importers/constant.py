@@ -72,7 +72,6 @@ def quantized_clamp(clamp: Clamp, q: Quantization, dtype: DType, numerics: Numer
     Both contracts divide in float32; TFLite (`CalculateActivationRangeQuantized`) rounds half away from zero, ONNX
     QuantizeLinear half to even.
     """
-    low, high = INTEGER_RANGE[dtype]
 
     def bound(real: float) -> float:
         with np.errstate(over="ignore"):
@@ -83,7 +82,7 @@ def quantized_clamp(clamp: Clamp, q: Quantization, dtype: DType, numerics: Numer
             return math.copysign(math.floor(abs(quotient) + 0.5), quotient) + q.zero_point[0]
         return float(np.rint(quotient)) + q.zero_point[0]
 
-    return tightened(Clamp(low, high), Clamp(bound(clamp.low), bound(clamp.high)), dtype)
+    return tightened(Clamp(bound(clamp.low), bound(clamp.high)), Clamp(*INTEGER_RANGE[dtype]), dtype)
 
 
 def tightened(first: Clamp, then: Clamp, dtype: DType) -> Clamp:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 LIMIT = 2**31  # elements of a tensor: indices of the generated C are 32 bits wide
@@ -42,6 +43,15 @@ def listed(items: Sequence[str], limit: int = 8) -> str:
     """The first few of `items`, and how many more there are."""
     more = len(items) - limit
     return ", ".join(items[:limit]) + (f" and {more} more" if more > 0 else "")
+
+
+def first_of_each(nodes: Sequence[tuple[str, str]]) -> str:
+    """Of (operator, node) pairs the first node of each operator, and how many more there are."""
+    counts = Counter(kind for kind, _ in nodes)
+    firsts = dict(reversed(nodes))
+    return listed(
+        [firsts[kind] + (f" and {n - 1} more {kind}" if n > 1 else "") for kind, n in counts.items()], limit=20
+    )
 
 
 def first_line(error: Exception) -> str:

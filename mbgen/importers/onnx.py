@@ -16,9 +16,10 @@ from tvm.relax.frontend.onnx.onnx_frontend import ONNXGraphImporter
 
 from mbgen.errors import InputError, MbgenError, UnsupportedError
 from mbgen.graph import Graph, Numerics
+from mbgen.importers.assembly import NCHW
 from mbgen.importers.files import first_line
 from mbgen.importers.onnx_file import MAX_WINDOW, OnnxFile, node_name, read
-from mbgen.importers.relax import NCHW, Origin, abandon, to_graph
+from mbgen.importers.relax import Origin, abandon, to_graph
 
 
 def import_onnx(content: bytes, where: str, folder: Path | None) -> Graph:

@@ -16,7 +16,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from mbgen.errors import InputError, UnsupportedError
-from mbgen.importers.files import LIMIT, describe, first_line, listed, shown
+from mbgen.importers.files import LIMIT, describe, first_line, first_of_each, listed, shown
 
 OPERATORS = frozenset(
     {
@@ -228,7 +228,8 @@ class _Reader:
             remedies = [REMEDIES[kind] for kind in dict.fromkeys(node.op_type for node in unknown) if kind in REMEDIES]
             remedies = [*dict.fromkeys(remedies), f"mbgen compiles {', '.join(sorted(OPERATORS))}"]
             raise UnsupportedError(
-                f"{self.where}: unsupported operators: {listed([node_name(node) for node in unknown])}; "
+                f"{self.where}: unsupported operators: "
+                f"{first_of_each([(node.op_type, node_name(node)) for node in unknown])}; "
                 f"{'; '.join(remedies)}"
             )
 

@@ -14,9 +14,10 @@ from tvm.relax.frontend.tflite.tflite_frontend import OperatorConverter
 
 from mbgen.errors import InputError, MbgenError
 from mbgen.graph import NO_CLAMP, Clamp, DType, Graph, Numerics, Quantization
+from mbgen.importers.assembly import NHWC
 from mbgen.importers.constant import quantized_clamp
 from mbgen.importers.files import first_line
-from mbgen.importers.relax import NHWC, Origin, abandon, to_graph
+from mbgen.importers.relax import Origin, abandon, to_graph
 from mbgen.importers.tflite_file import SHAPE_ARITHMETIC, TFLiteFile, read
 
 ACTIVATION_BOUNDS = {

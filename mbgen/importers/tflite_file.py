@@ -16,7 +16,7 @@ import tflite
 from mbgen.errors import InputError, UnsupportedError
 from mbgen.graph import INTEGER_RANGE, Array, Quantization, Shape
 from mbgen.importers.constant import quantization
-from mbgen.importers.files import LIMIT, describe, listed, shown
+from mbgen.importers.files import LIMIT, describe, first_of_each, shown
 
 # What mbgen compiles, and each operator's table of options in the schema.
 OPTIONS: Mapping[str, Any] = {
@@ -268,7 +268,7 @@ class _Checker:
         if any(op.kind in CONTROL_FLOW for op in unknown):
             remedies.append("convert a model without control flow")
         self.unsupported(
-            f"unsupported operators: {listed([str(op) for op in unknown])}",
+            f"unsupported operators: {first_of_each([(op.kind, str(op)) for op in unknown])}",
             "; ".join([*remedies, f"mbgen compiles {', '.join(OPTIONS)}"]),
         )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from mbgen import numerics
-from mbgen.graph import Array
+from mbgen.graph import INTEGER_RANGE, Array
 from mbgen.intrinsics.helper import Helper
 
 
@@ -16,14 +16,19 @@ def _requantize(acc: Array, multiplier: Array, shift: Array) -> Array:
     return numerics.multiply_by_quantized_multiplier(acc, multiplier, -np.asarray(shift)).astype(np.int32)
 
 
+def _saturated(value: Array) -> Array:
+    return np.clip(value, *INTEGER_RANGE["int32"])
+
+
 def _requantize_wide(acc: Array, multiplier: Array, shift: Array) -> Array:
-    return numerics.multiply_by_quantized_multiplier(acc, multiplier, shift).astype(np.int32)
+    raised = _saturated(np.asarray(acc, np.int64) << np.maximum(shift, 0))
+    return numerics.multiply_by_quantized_multiplier(raised, multiplier, np.minimum(shift, 0)).astype(np.int32)
 
 
 def _requantize_single(acc: Array, multiplier: Array, shift: Array) -> Array:
     product = np.asarray(acc, np.int64) * np.asarray(multiplier, np.int64)
     half = np.int64(1) << (np.asarray(shift, np.int64) - 1)
-    return np.asarray((product + half) >> np.asarray(shift, np.int64), np.int32)
+    return _saturated((product + half) >> np.asarray(shift, np.int64)).astype(np.int32)
 
 
 def _scale_round(acc: Array, scale: Array, low: Array, high: Array) -> Array:
@@ -123,7 +128,10 @@ static NAME_INLINE float name_clamp_f32(float value, float low, float high)
     Helper(
         "requantize_i32",
         """\
-/* acc * multiplier / 2^(31 + shift), rounded twice as TFLite does: half up, then half away from zero; shift >= 1. */
+/*
+ * acc * multiplier / 2^(31 + shift), rounded twice as TFLite does: half up, then half away from zero; shift >= 1.
+ * |acc * multiplier / 2^31| + 2^(shift - 1) must stay below 2^31.
+ */
 static NAME_INLINE int32_t name_requantize_i32(int32_t acc, int32_t multiplier, int32_t shift)
 {
     const int32_t high = (int32_t)(((int64_t)acc * multiplier + ((int64_t)1 << 30)) >> 31);
@@ -137,14 +145,18 @@ static NAME_INLINE int32_t name_requantize_i32(int32_t acc, int32_t multiplier, 
     Helper(
         "requantize_wide_i32",
         """\
-/* acc * multiplier * 2^(shift - 31), rounded twice as TFLite does; shift is positive to the left. */
+/*
+ * acc * multiplier * 2^(shift - 31), rounded twice as TFLite does; shift, from -31 to 31, is positive to the left.
+ * A sum that the left shift takes beyond int32 stays at its end, from where every clamp to bytes is the same.
+ */
 static NAME_INLINE int32_t name_requantize_wide_i32(int32_t acc, int32_t multiplier, int32_t shift)
 {
     const int32_t left = shift > 0 ? shift : 0;
     const int32_t right = shift > 0 ? 0 : -shift;
-    const int64_t scaled = (int64_t)acc * ((int64_t)1 << left);
+    const int64_t raised = (int64_t)acc * ((int64_t)1 << left);
+    const int64_t scaled = raised < INT32_MIN ? INT32_MIN : (raised > INT32_MAX ? INT32_MAX : raised);
     const int32_t high = (int32_t)((scaled * multiplier + ((int64_t)1 << 30)) >> 31);
-    const int32_t half = (int32_t)((((int64_t)1 << right)) >> 1);
+    const int32_t half = (int32_t)(((int64_t)1 << right) >> 1);
 
     return (int32_t)(((int64_t)high + half - (high < 0 && right > 0 ? 1 : 0)) >> right);
 }
@@ -154,10 +166,12 @@ static NAME_INLINE int32_t name_requantize_wide_i32(int32_t acc, int32_t multipl
     Helper(
         "requantize_single_i32",
         """\
-/* acc * multiplier / 2^shift, rounded once, half up; shift >= 1. */
+/* acc * multiplier / 2^shift, rounded once, half up, and saturated; shift >= 1. */
 static NAME_INLINE int32_t name_requantize_single_i32(int32_t acc, int64_t multiplier, int32_t shift)
 {
-    return (int32_t)((acc * multiplier + ((int64_t)1 << (shift - 1))) >> shift);
+    const int64_t scaled = (acc * multiplier + ((int64_t)1 << (shift - 1))) >> shift;
+
+    return (int32_t)(scaled < INT32_MIN ? INT32_MIN : (scaled > INT32_MAX ? INT32_MAX : scaled));
 }
 """,
         _requantize_single,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from mbgen.intrinsics import HELPERS, find
 from mbgen.kernel import VectorType
 
 LINE = 112
+_BREAK = re.compile(r" (?![-+*/%&|<>=?:!]+ )")  # a line ends with an operator and does not begin with one
 ABBREVIATIONS = {
     "float32": "f32",
     "int8": "i8",
@@ -165,6 +167,8 @@ class _Printer:
     # --- expressions -----------------------------------------------------------------------------------------------
 
     def c_type(self, element: str, lanes: int) -> str:
+        if element not in C_TYPES:
+            raise PrinterError(f"no C for the type {element}")
         if lanes == 1:
             return C_TYPES[element]
         self.vectors.add(VectorType(element, lanes))
@@ -172,6 +176,8 @@ class _Printer:
 
     def helper(self, name: str, lanes: int) -> str:
         name = name if lanes == 1 else f"{name}x{lanes}"
+        if name not in HELPERS:
+            raise PrinterError(f"no helper is called {name}")
         self.helpers.add(find(name, self.instruction_set))
         return f"{self.prefix}_{name}"
 
@@ -245,7 +251,7 @@ class _Printer:
     def _(self, node: tirx.FloorMod) -> Text:
         if self.analyzer.can_prove(node.a >= 0):
             return self.infix(node, "%", MULTIPLY)
-        return Text(f"({self.expression(node.a).text} & {(1 << _log2(node.b)) - 1})", PRIMARY)
+        return Text(f"({self.operand(node.a, UNARY)} & {(1 << _log2(node.b)) - 1})", PRIMARY)
 
     @expression.register
     def _(self, node: tirx.LShift) -> Text:
@@ -308,6 +314,8 @@ class _Printer:
         return self.ternary(node.condition, node.true_value, node.false_value)
 
     def ternary(self, condition: Any, yes: Any, no: Any) -> Text:
+        if _dtype(yes)[1] > 1:
+            raise PrinterError("no C for a choice between vectors")
         parts = (self.operand(condition, LOGIC_OR), self.operand(yes, LOGIC_OR), self.operand(no, TERNARY))
         return Text("{} ? {} : {}".format(*parts), TERNARY)
 
@@ -315,7 +323,7 @@ class _Printer:
     def _(self, node: tirx.Cast) -> Text:
         element, lanes = _dtype(node)
         if lanes == 1:
-            return Text(f"({C_TYPES[element]}){self.operand(node.value, UNARY)}", UNARY)
+            return Text(f"({self.c_type(element, 1)}){self.operand(node.value, UNARY)}", UNARY)
         source, _ = _dtype(node.value)
         if element == "int32" and source in ("int8", "uint8") and isinstance(node.value, ir.TensorLoad):
             (index,) = node.value.indices
@@ -344,9 +352,11 @@ class _Printer:
         name = str(node.op.name)
         if name.startswith("mbgen."):
             return self.helper_call(name.removeprefix("mbgen."), _dtype(node)[1], node.args)
-        if name == "tirx.if_then_else":
+        if name == "prim.if_then_else":
             return self.ternary(*node.args)
         if name == "tirx.exp":
+            if _dtype(node)[1] > 1:
+                raise PrinterError("no C for the exponential of a vector")
             self.helpers.add("expf")
             return self.call("expf", *node.args)
         raise PrinterError(f"no C for a call of {name}")
@@ -356,17 +366,18 @@ def wrap(text: str, depth: int) -> list[str]:
     """A statement in lines of at most LINE characters where it can be, broken at the outermost space that serves."""
     lines, indent = [], "    " * depth
     while len(indent) + len(text) > LINE:
-        nesting, breaks = 0, []
-        for place, character in enumerate(text[: LINE - len(indent)]):
-            nesting += (character in "([") - (character in ")]")
-            if character == " ":
-                breaks.append((nesting, -place))
-        if not breaks:
+        spaces = [match.start() for match in _BREAK.finditer(text)]
+        if not spaces:
             break
-        place = -min(breaks)[1]
+        fitting = [place for place in spaces if len(indent) + place <= LINE] or spaces[:1]
+        place = min(fitting, key=lambda place: (_nesting(text[:place]), -place))
         lines.append(indent + text[:place])
         text, indent = text[place + 1 :], "    " * (depth + 1)
     return [*lines, indent + text]
+
+
+def _nesting(text: str) -> int:
+    return sum(text.count(opening) for opening in "([") - sum(text.count(closing) for closing in ")]")
 
 
 def _element(buffer: Any) -> tuple[str, int]:

@@ -211,6 +211,16 @@ def test_a_vector_made_an_image_again() -> None:
     assert kinds(graph) == [Conv2D, AveragePool2D, Conv2D]
 
 
+def test_a_vector_made_an_nhwc_image_that_is_turned_to_nchw() -> None:
+    net = OnnxBuilder([1, 6, 6, 3])
+    x = net.conv(net.node("Transpose", ["image"], perm=[0, 3, 1, 2]), [4, 3, 3, 3])
+    x = net.node("Squeeze", [net.node("GlobalAveragePool", [x]), net.constant([2, 3], "int64")])
+    x = net.node("Reshape", [x, net.constant([1, 1, 1, 4], "int64")])
+    x = net.conv(net.node("Transpose", [x], perm=[0, 3, 1, 2]), [5, 4, 1, 1])
+    graph = check(net.build(net.node("Flatten", [x])), channels_last=True)
+    assert kinds(graph) == [Conv2D, AveragePool2D, Conv2D, Reshape]
+
+
 # --- single operators ----------------------------------------------------------------------------------------------
 
 
@@ -598,8 +608,17 @@ def test_padding_with_other_values_is_refused() -> None:
     net = OnnxBuilder([1, 4, 6, 6])
     x = net.node("Pad", ["image", net.constant([0, 0, 1, 1, 0, 0, 1, 1], "int64")], "pad", mode="reflect")
     assert refused(net, x) == (
-        "net.onnx: node 'pad' (Pad, output 'pad'): it pads other axes than height and width, or with another value "
-        "than zero (mode reflect); mbgen compiles zero padding of images"
+        "net.onnx: node 'pad' (Pad, output 'pad'): it pads by [0, 0, 0, 0, 1, 1, 1, 1] with 0 (mode reflect); "
+        "mbgen compiles padding of height and width with zeros"
+    )
+
+
+def test_a_result_beyond_all_memory_is_refused() -> None:
+    net = OnnxBuilder([1, 4, 6, 6])
+    x = net.node("Pad", ["image", net.constant([0, 0, 30000, 30000, 0, 0, 0, 0], "int64")], "pad")
+    assert refused(net, x) == (
+        "net.onnx: node 'pad' (Pad, output 'pad'): the shape [1, 4, 30006, 30006] is empty or beyond 2,147,483,648 "
+        "elements; the file is damaged or the resolution absurd"
     )
 
 
@@ -629,5 +648,5 @@ def test_what_tvm_refuses_names_the_node() -> None:
 def test_a_network_of_nothing_is_refused() -> None:
     net = OnnxBuilder([1, 3, 6, 6])
     assert refused(net, net.node("Identity", ["image"])) == (
-        "net.onnx: the output does not depend on the input; there is nothing to compile"
+        "net.onnx: no layer lies between the input and the output; there is nothing to compile"
     )

@@ -18,10 +18,11 @@ from mbgen.target import load_target
 from tests.support.compilers import STRICT, call, includes, sources
 from tests.support.tiny_network import make_network
 
-GOLDEN = Path(__file__).parent / "golden"
+REPOSITORY = Path(__file__).resolve().parents[2]
+GOLDEN = REPOSITORY / "tests" / "library" / "golden"
 GOLDEN_LIBRARIES = [("int8", "cortex-m4"), ("uint8", "cortex-m33"), ("float32", "cortex-a72")]
 VERSIONS = {"mbgen": "0.0.0", "tvm": "0.0.0"}
-HOSTILE = '*/ #error "escaped" /* ??/\n\\ ` | \u202e*/'
+HOSTILE = '<b>*/ #error "escaped" /* ??/\n\\ ` | \u202e*/'
 
 
 @pytest.mark.parametrize(("dtype", "target"), GOLDEN_LIBRARIES)
@@ -34,7 +35,9 @@ def test_golden_files(dtype: DType, target: str, monkeypatch: pytest.MonkeyPatch
     golden = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert golden.keys() == library.files.keys()
     for path, content in library.files.items():
-        assert golden[path].decode() == content.decode(), f"{path}: see what changed, then pytest --update-golden"
+        assert golden[path].decode() == content.decode(), (
+            f"{path}: see what changed, then pytest tests/library --update-golden"
+        )
 
 
 @pytest.mark.parametrize(("dtype", "target"), GOLDEN_LIBRARIES)
@@ -58,7 +61,7 @@ def test_bytes_do_not_depend_on_the_process(tmp_path: Path) -> None:
     printed = [
         subprocess.run(
             [sys.executable, "-c", script],
-            env=os.environ | {"PYTHONHASHSEED": seed, "TZ": zone, "PYTHONPATH": str(Path.cwd())},
+            env=os.environ | {"PYTHONHASHSEED": seed, "TZ": zone, "PYTHONPATH": str(REPOSITORY)},
             capture_output=True,
             text=True,
             check=True,
@@ -97,6 +100,10 @@ def test_nothing_from_the_model_reaches_c(tmp_path: Path) -> None:
     library = render(hostile)
     for content in library.files.values():
         content.decode("ascii")
+    readme = library.files["README.md"].decode()
+    rows = [line for line in readme.splitlines() if line.startswith(("| Weights", "| Calibration", "| Options"))]
+    assert not any("<" in row for row in rows)
+    assert [len(re.findall(r"(?<!\\)\|", row)) for row in rows] == [3, 3, 3]
     write(library, tmp_path / "tiny")
     for index, source in enumerate(sources(tmp_path / "tiny")):
         command = ["gcc", *hostile.target.c_flags, "-std=c99", *STRICT, *includes(tmp_path / "tiny")]

@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from mbgen.graph import Array
 from mbgen.library.weights import initializer
+from tests.support.compilers import call
 
 SPECIAL = np.array(
     [0.0, -0.0, np.inf, -np.inf, 1.0, -1.0, 0.5, 0.1, 1e-45, -1e-40, 2.0**-126, 3.4028235e38, 1.5, 2.0**-127],
@@ -36,7 +37,7 @@ def test_floats_read_back_to_the_same_bits(values: Array) -> None:
     assert np.array(read_back(initializer(values)), np.float32).tobytes() == values.tobytes()
 
 
-@given(arrays(st.sampled_from([np.int8, np.uint8, np.int32]), st.integers(1, 200)))
+@given(arrays(st.sampled_from([np.int8, np.uint8, np.int32, np.int64]), st.integers(1, 200)))
 def test_integers_read_back(values: Array) -> None:
     assert [int(word) for word in initializer(values).split(",")[:-1]] == values.tolist()
 
@@ -52,6 +53,7 @@ def test_floats_as_they_are_spelled() -> None:
 def test_integers_as_they_are_spelled() -> None:
     assert initializer(np.array([1, -128, 127, 0], np.int8)) == "       1, -128,  127,    0,\n"
     assert initializer(np.array([-(2**31), 2**31 - 1], np.int32)) == "    -2147483648,  2147483647,\n"
+    assert initializer(np.array([2**62], np.int64)) == "    4611686018427387904,\n"
     assert initializer(np.array([7], np.uint8)) == "    7,\n"
 
 
@@ -79,7 +81,7 @@ def test_compilers_read_the_same_bits(compiler: list[str], tmp_path: Path) -> No
     )
     program = tmp_path / "floats"
     flags = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
-    subprocess.run([*compiler, *flags, "-o", str(program), str(source)], check=True)
+    call([*compiler, *flags, "-o", program, source])
     assert subprocess.run([str(program)], capture_output=True, check=True).stdout == expected.tobytes()
 
 

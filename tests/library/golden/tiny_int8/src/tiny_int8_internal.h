@@ -43,14 +43,18 @@ static TINY_INT8_INLINE int32_t tiny_int8_min_i32(int32_t a, int32_t b)
     return a < b ? a : b;
 }
 
-/* acc * multiplier * 2^(shift - 31), rounded twice as TFLite does; shift is positive to the left. */
+/*
+ * acc * multiplier * 2^(shift - 31), rounded twice as TFLite does; shift, from -31 to 31, is positive to the left.
+ * A sum that the left shift takes beyond int32 stays at its end, from where every clamp to bytes is the same.
+ */
 static TINY_INT8_INLINE int32_t tiny_int8_requantize_wide_i32(int32_t acc, int32_t multiplier, int32_t shift)
 {
     const int32_t left = shift > 0 ? shift : 0;
     const int32_t right = shift > 0 ? 0 : -shift;
-    const int64_t scaled = (int64_t)acc * ((int64_t)1 << left);
+    const int64_t raised = (int64_t)acc * ((int64_t)1 << left);
+    const int64_t scaled = raised < INT32_MIN ? INT32_MIN : (raised > INT32_MAX ? INT32_MAX : raised);
     const int32_t high = (int32_t)((scaled * multiplier + ((int64_t)1 << 30)) >> 31);
-    const int32_t half = (int32_t)((((int64_t)1 << right)) >> 1);
+    const int32_t half = (int32_t)(((int64_t)1 << right) >> 1);
 
     return (int32_t)(((int64_t)high + half - (high < 0 && right > 0 ? 1 : 0)) >> right);
 }
