@@ -15,8 +15,9 @@ from tvm import s_tir, tirx
 from mbgen.graph import Array, DType
 from mbgen.lowering.builder import T, build, conditions, grid, local, parameter, scalar, when, widened
 from mbgen.lowering.epilogue import Epilogue
+from mbgen.lowering.tiling import panels, start
 from mbgen.schedules.spread import spread
-from mbgen.schedules.tile import Tile
+from mbgen.schedules.tile import Tile, tiles
 
 
 @dataclass(frozen=True)
@@ -87,17 +88,17 @@ class Convolution:
 
 
 def pack_direct(weights: Array, nr: int) -> Array:
-    """`[oc, kh, kw, ic]` to panels `[oc / nr, kh, kw, ic, nr]`; `nr` divides oc."""
-    oc, kh, kw, ic = weights.shape
-    return np.ascontiguousarray(weights.reshape(oc // nr, nr, kh, kw, ic).transpose(0, 2, 3, 4, 1))
+    """`[oc, kh, kw, ic]` to panels `[tiles, kh, kw, ic, nr]`."""
+    return np.ascontiguousarray(panels(weights, nr).transpose(0, 2, 3, 4, 1))
 
 
 def define(form: Convolution, nr: int) -> tirx.PrimFunc:
     """The compute definition; direct convolutions read weights in panels of `nr` channels."""
     window = form.window
     total = "float32" if form.dtype == "float32" else "int32"
-    direct = form.kind == "direct"
-    packed = (form.oc // nr, window.kh, window.kw, form.channels, nr) if direct else (window.kh, window.kw, form.oc)
+    direct, columns = form.kind == "direct", tiles(form.oc, nr)
+    packed = (columns, window.kh, window.kw, form.channels, nr) if direct else (window.kh, window.kw, form.oc)
+    spatial = {"ow": window.ow, "oc_0": columns, "oc_1": nr}
     reduce = {"kh": window.kh, "kw": window.kw, **({"ic": form.channels} if direct else {})}
     reach = window.kh * window.width * form.channels  # nominal: rows may lie further apart
 
@@ -109,25 +110,26 @@ def define(form: Convolution, nr: int) -> tirx.PrimFunc:
         bias = parameter("bias", (form.oc,), total)
         arrays = [parameter(name, (form.oc,), dtype) for name, dtype in form.epilogue.parameters]
         y = parameter("output", (window.ow, form.oc), form.epilogue.dtype)
-        acc = local("acc", (window.ow, form.oc), total)
-        with grid("acc", {"ow": window.ow, "oc": form.oc}, reduce) as (ow, oc, kh, kw, *rest):
-            iw = window.column(ow, kw)
+        acc = local("acc", (window.ow, columns, nr), total)
+        with grid("acc", spatial, reduce) as (ow, oc_0, oc_1, kh, kw, *rest):
+            iw, oc = window.column(ow, kw), start(oc_0, form.oc, nr) + oc_1
             ic = rest[0] if direct else oc // form.multiplier
-            tap = (oc // nr, kh, kw, ic, oc % nr) if direct else (kh, kw, oc)
+            tap = (oc_0, kh, kw, ic, oc_1) if direct else (kh, kw, oc)
             T.reads(x[0:reach], rows[kh], w[tap], bias[oc])
-            T.writes(acc[ow, oc])
+            T.writes(acc[ow, oc_0, oc_1])
             with T.init():
-                T.buffer_store(acc, bias[oc], [ow, oc])
+                T.buffer_store(acc, bias[oc], [ow, oc_0, oc_1])
             with when(window.inside(kh, kh_begin, kh_end, iw)):
                 value = x[rows[kh] + iw * form.channels + ic]
                 product = widened(value, form.dtype, form.zero_point) * widened(
                     w[tap], form.weight_dtype, form.weight_zero_point
                 )
-                T.buffer_store(acc, acc[ow, oc] + product, [ow, oc])
-        with grid("output", {"ow": window.ow, "oc": form.oc}) as (ow, oc):
-            T.reads(acc[ow, oc], *(array[oc] for array in arrays))
+                T.buffer_store(acc, acc[ow, oc_0, oc_1] + product, [ow, oc_0, oc_1])
+        with grid("output", spatial) as (ow, oc_0, oc_1):
+            oc = start(oc_0, form.oc, nr) + oc_1
+            T.reads(acc[ow, oc_0, oc_1], *(array[oc] for array in arrays))
             T.writes(y[ow, oc])
-            finished = form.epilogue.finish(acc[ow, oc], tuple(array[oc] for array in arrays))
+            finished = form.epilogue.finish(acc[ow, oc_0, oc_1], tuple(array[oc] for array in arrays))
             T.buffer_store(y, finished, [ow, oc])
 
     return build(body)
@@ -137,9 +139,8 @@ def schedule(function: tirx.PrimFunc, form: Convolution, tile: Tile) -> tirx.Pri
     """Pixel by pixel, a tile of channels at a time in registers; the taps are loops around it."""
     sch: Any = s_tir.Schedule(function)
     acc, output = sch.get_sblock("acc"), sch.get_sblock("output")
-    ow, oc, kh, *taps = sch.get_loops(acc)
-    oc_0, oc_1 = sch.split(oc, [None, tile.nr])
-    sch.reorder(ow, oc_0, kh, *taps, oc_1)
+    _, oc_0, oc_1, kh, *taps = sch.get_loops(acc)
+    sch.reorder(kh, *taps, oc_1)
     sch.reverse_compute_at(output, oc_0, preserve_unit_loops=True)
     spread(sch, None, oc_1, tile.lanes)
     spread(sch, None, sch.get_loops(output)[-1], tile.lanes)

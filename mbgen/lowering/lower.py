@@ -57,8 +57,9 @@ from mbgen.kernel import (
 from mbgen.lowering import conv, elementwise, gemm, pool, softmax, tir
 from mbgen.lowering.epilogue import Epilogue, plain_epilogue, weighted_epilogue
 from mbgen.lowering.printer import print_body
+from mbgen.lowering.tiling import panels
 from mbgen.plan import Plan
-from mbgen.schedules.tile import Tile, default_channel_tile, default_gemm_tile, largest_divisor
+from mbgen.schedules.tile import SCALAR_CHANNELS, Tile, default_channel_tile, default_gemm_tile
 from mbgen.target import Target
 
 
@@ -213,13 +214,13 @@ def _gemm(layer: WeightedLayer, graph: Graph, context: Context, rows: int, weigh
         family,
         form,
         f"gemm {tile}",
-        lambda: gemm.schedule(gemm.define(form, tile.nr), form, tile),
+        lambda: gemm.schedule(gemm.define(form, tile), form, tile),
         _arrays(
             gemm.pack_weights(weights, tile.nr),
             f"[{n}][{k}] in panels of {tile.nr} output channels",
             _bias(layer, graph, folded=x.dtype != "float32"),
             arrays,
-            lambda values: gemm.pack_channels(values, tile.nr),
+            lambda values: panels(values, tile.nr),
         ),
     )
 
@@ -249,7 +250,7 @@ def _(layer: DepthwiseConv2D, graph: Graph, context: Context) -> Prepared:
     multiplier = oc // graph.layer_inputs(layer)[0].shape[3]
     tile = default_channel_tile(oc, context.target)
     if multiplier > 1:  # neighbouring outputs read the same input: no vector load serves
-        tile = Tile(1, largest_divisor(oc, 4), 1)
+        tile = Tile(1, min(oc, SCALAR_CHANNELS), 1)
     return _convolution(layer, graph, tile, weights, f"[{kh}][{kw}][{oc}]")
 
 

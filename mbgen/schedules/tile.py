@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from mbgen.target import Target
 
 SUM_BITS = 32
+SCALAR_REGISTERS = 7  # four sums, the operands of a step, and one to spare
+SCALAR_CHANNELS = 4
 
 
 @dataclass(frozen=True)
@@ -29,35 +31,36 @@ def lanes(target: Target) -> int:
     return target.vector_bits // SUM_BITS if target.instruction_set & {"avx2", "neon", "sse2"} else 1
 
 
-def largest_divisor(number: int, limit: int) -> int:
-    """The largest divisor of `number` that is at most `limit`."""
-    return max(divisor for divisor in range(1, min(number, limit) + 1) if number % divisor == 0)
+def tiles(extent: int, size: int) -> int:
+    """How many tiles of `size` cover `extent`; the last lies over the one before it where there is a rest."""
+    return -(-extent // size)
 
 
 def default_gemm_tile(rows: int, channels: int, target: Target) -> Tile:
-    """The tile with the fewest loads a multiply-accumulate whose sums and operands stay in registers.
+    """The tile with the fewest loads and multiply-accumulates in all whose sums and operands stay in registers.
 
-    Rows are split without a rest; channels are padded up to a multiple of `nr` in the packed weights. A scalar core
-    holds four sums.
+    A scalar core holds four sums.
     """
-    width = lanes(target)
-    if width == 1:
-        mr = largest_divisor(rows, 2)
-        return Tile(mr, largest_divisor(channels, 4 // mr), 1)
-    wanted = -(-channels // width)
+    width = lanes(target) if channels >= lanes(target) else 1
+    registers = target.vector_registers if width > 1 else SCALAR_REGISTERS
+
+    def cost(tile: tuple[int, int]) -> tuple[int, int, int]:
+        mr, vectors = tile
+        return tiles(rows, mr) * tiles(channels, vectors * width) * (mr * vectors + mr + vectors), *tile
+
     fitting = [
         (mr, vectors)
         for vectors in (1, 2, 4)
-        for mr in range(1, target.vector_registers)
-        if vectors <= wanted and rows % mr == 0 and mr * vectors + vectors + 1 <= target.vector_registers
+        for mr in range(1, min(rows, registers) + 1)
+        if vectors * width <= channels and mr * vectors + vectors + 1 <= registers
     ]
-    mr, vectors = min(fitting, key=lambda tile: ((tile[0] + tile[1]) / (tile[0] * tile[1]), tile))
+    mr, vectors = min(fitting, key=cost)
     return Tile(mr, vectors * width, width)
 
 
 def default_channel_tile(channels: int, target: Target, vectors: int = 1) -> Tile:
-    """One pixel by up to `vectors` vectors of channels (four single ones on a scalar core), without a rest."""
-    width = next((width for width in (lanes(target), 4) if width > 1 and channels % width == 0), 1)
-    if width == 1 or lanes(target) == 1:
-        return Tile(1, largest_divisor(channels, 4), 1)
-    return Tile(1, width * largest_divisor(channels // width, vectors), width)
+    """One pixel by up to `vectors` vectors of channels (four single ones on a scalar core)."""
+    width = lanes(target) if channels >= lanes(target) else 1
+    if width == 1:
+        return Tile(1, min(channels, SCALAR_CHANNELS), 1)
+    return Tile(1, width * max(count for count in (1, 2, 4) if count <= vectors and count * width <= channels), width)
