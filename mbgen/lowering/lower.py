@@ -209,7 +209,7 @@ def _gemm(layer: WeightedLayer, graph: Graph, context: Context, rows: int, weigh
     epilogue, arrays = weighted_epilogue(layer, graph)
     weight_dtype = graph.tensors[layer.weights].dtype
     form = gemm.Gemm(rows, n, k, output.dtype, weight_dtype, _weight_zero_point(layer, graph), epilogue)
-    tile = default_gemm_tile(rows, n, context.target)
+    tile = default_gemm_tile(rows, n, context.target, fused=x.dtype == "float32")
     return Prepared(
         family,
         form,

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from mbgen.target import Target
 
 SUM_BITS = 32
-SCALAR_REGISTERS = 7  # four sums, the operands of a step, and one to spare
+SCALAR_REGISTERS = 11  # four sums, the operands of a step, and SPARE
 SCALAR_CHANNELS = 4
+SPARE = 5  # registers for products and conversions on their way; with fewer, GCC 12 spills sums
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,11 @@ def tiles(extent: int, size: int) -> int:
     return -(-extent // size)
 
 
-def default_gemm_tile(rows: int, channels: int, target: Target) -> Tile:
+def default_gemm_tile(rows: int, channels: int, target: Target, *, fused: bool) -> Tile:
     """The tile with the fewest loads and multiply-accumulates in all whose sums and operands stay in registers.
 
-    A scalar core holds four sums.
+    `fused`: multiply and add are one instruction, so products need no register of their own. A scalar core holds four
+    sums.
     """
     width = lanes(target) if channels >= lanes(target) else 1
     registers = target.vector_registers if width > 1 else SCALAR_REGISTERS
@@ -52,7 +54,7 @@ def default_gemm_tile(rows: int, channels: int, target: Target) -> Tile:
         (mr, vectors)
         for vectors in (1, 2, 4)
         for mr in range(1, min(rows, registers) + 1)
-        if vectors * width <= channels and mr * vectors + vectors + 1 <= registers
+        if vectors * width <= channels and mr * vectors + vectors + (1 if fused else SPARE) <= registers
     ]
     mr, vectors = min(fitting, key=cost)
     return Tile(mr, vectors * width, width)
