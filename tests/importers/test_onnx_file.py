@@ -247,6 +247,15 @@ def test_weights_of_the_wrong_size() -> None:
     )
 
 
+def test_sparse_weights() -> None:
+    model = simple()
+    sparse = helper.make_sparse_tensor(
+        numpy_helper.from_array(np.ones(1, np.float32), "few"), numpy_helper.from_array(np.zeros(1, np.int64)), [9]
+    )
+    model.graph.sparse_initializer.append(sparse)
+    assert message(model) == "net.onnx: the model has sparse weights; export it with dense weights"
+
+
 # --- operators -----------------------------------------------------------------------------------------------------
 
 
