@@ -38,7 +38,7 @@ from mbgen.importers import import_onnx
 from mbgen.reference import execute
 from tests.support.onnx_builder import OnnxBuilder, mobilenet_v1, mobilenet_v2, run_values
 
-FLOAT_TOLERANCE = 2e-5  # of the layer's greatest value: other summation orders
+FLOAT_TOLERANCE = 1e-4  # of the layer's greatest value: sums in another order, handed on from layer to layer
 
 
 def kinds(graph: Graph) -> list[type[Layer]]:
