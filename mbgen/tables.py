@@ -66,6 +66,11 @@ def print_verification(found: Verification) -> None:
         click.echo(
             f"`runtime differs`: values for which {found.runtime} departs from the definition; for comparison only"
         )
+    if found.output.greatest:
+        click.echo(
+            f"from input to output the greatest difference from {found.runtime} is {found.output.greatest:.3g}, "
+            f"{found.output.relative:.1e} of the greatest value"
+        )
     if found.accuracy is not None:
         images, library, runtime = found.accuracy.images, found.accuracy.library, found.accuracy.runtime
         click.echo(

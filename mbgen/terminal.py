@@ -19,13 +19,13 @@ from rich.table import Table
 
 ProgressCallback = Callable[[str, int, int], None]  # what is being done, how many are done, how many there are
 
-PLAIN_INTERVAL = 2.0  # seconds between two lines of progress where there is no terminal
+PLAIN_INTERVAL = 5.0  # seconds between two lines of progress where there is no terminal
 PLAIN_WIDTH = 1000  # columns; a pipe has no width, so that no row of a table is broken
 
 
 @contextmanager
 def show_progress() -> Iterator[ProgressCallback]:
-    """A callback that shows progress on standard error: a bar on a terminal, a line every two seconds elsewhere."""
+    """A callback that shows progress on standard error: a bar on a terminal, a line every five seconds elsewhere."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _plain_progress(sys.stderr)

@@ -91,8 +91,8 @@ class Verification:
     bound: float | None  # on Difference.relative of float32 layers; None if there are none
     inputs: int
     layers: tuple[LayerResult, ...]
-    output: Difference  # of the network's output from that of the model's runtime, from the input on
     accuracy: Accuracy | None = None
+    output: Difference = Difference()  # of the network's output from that of the model's runtime, from the input on
 
     @property
     def first_difference(self) -> str | None:
@@ -151,8 +151,8 @@ def verify(directory: Path, inputs: Path | None, labels: Path | None, progress: 
         bound=FLOAT_BOUND if any(layer.dtype == "float32" for layer in library.layers) else None,
         inputs=len(images),
         layers=tuple(_result(layer, decided.get(layer.name), counted.get(layer.name)) for layer in library.layers),
-        output=whole[last.name],
         accuracy=None if classes is None else Accuracy(len(images), **hits),
+        output=whole[last.name],
     )
 
 

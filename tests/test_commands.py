@@ -83,17 +83,25 @@ def spoil_weights(source: Path, layer: str) -> None:
     source.write_text(text[:start] + re.sub(r"-?\d+", lambda m: str(-int(m[0])), text[start:end]) + text[end:])
 
 
+INTERRUPTED_COMPILE = """
+import sys, mbgen.terminal
+from mbgen.cli import main
+mbgen.terminal.PLAIN_INTERVAL = 0
+sys.exit(main(["compile", "--target", "host", "--alpha", "1"]))
+"""
+
+
 @pytest.mark.slow
 def test_an_interrupt_leaves_nothing_behind(tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "mbgen", "compile", "--target", "host", "--alpha", "2"],
+        [sys.executable, "-c", INTERRUPTED_COMPILE],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     assert process.stderr is not None
-    assert re.fullmatch(r"[a-z -]+ \(\d/\d\)\n", process.stderr.readline())  # at work for two seconds
+    assert any(line.startswith("lowering") for line in process.stderr)  # which takes seconds
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=60)
     assert (process.returncode, output) == (INTERRUPTED, "")

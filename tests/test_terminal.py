@@ -51,8 +51,8 @@ def test_a_terminal_shows_a_bar_and_a_ruled_table() -> None:
 @pytest.mark.parametrize(
     ("seconds", "shown"),
     [
-        ([0.5, 1.0, 1.9], []),  # quick work says nothing
-        ([0.5, 2.5, 3.0, 4.6, 4.7], ["image [2] (2/5)", "image [4] (4/5)", "image [5] (5/5)"]),
+        ([0.5, 3.0, 4.9], []),  # quick work says nothing
+        ([0.5, 5.1, 9.0, 10.2, 10.3], ["image [2] (2/5)", "image [4] (4/5)", "image [5] (5/5)"]),
     ],
 )
 def test_progress_without_a_terminal_is_lines_at_a_distance(

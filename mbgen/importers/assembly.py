@@ -65,8 +65,6 @@ class Assembly:
 
     def input(self, file_shape: Shape, dtype: DType, q: Quantization | None, order: tuple[int, ...]) -> View:
         """The image, as the first draft."""
-        if len(file_shape) != 4:
-            raise self.unsupported(f"it has {len(file_shape)} dimensions", "mbgen compiles networks of one image")
         image = Draft(None, self.node, [], graph_shape(file_shape, order), dtype, q)
         self.drafts.append(image)
         return View(image, image.shape, order)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from pathlib import Path
 from typing import Any
 
 from tvm import ir, relax
@@ -22,14 +21,13 @@ from mbgen.importers.onnx_file import MAX_WINDOW, OnnxFile, node_name, read
 from mbgen.importers.relax import Origin, abandon, to_graph
 
 
-def import_onnx(content: bytes, where: str, folder: Path | None) -> Graph:
+def import_onnx(content: bytes, where: str) -> Graph:
     """The Graph of an ONNX model; each layer's `source` is the name of the value that its output equals.
 
-    External data is read from `folder` only. Values of four dimensions lie in the Graph as NHWC whatever their layout
-    in the file; those with a `source` are NCHW there. Raises InputError or UnsupportedError naming `where`, which is
-    how messages call the file.
+    Values of four dimensions lie in the Graph as NHWC whatever their layout in the file; those with a `source` are NCHW
+    there. Raises InputError or UnsupportedError naming `where`, which is how messages call the file.
     """
-    file = read(content, where, folder)
+    file = read(content, where)
     importer = _Importer(file, where)
     try:
         # TVM prints what it fails on, and warns about what it works around

@@ -63,6 +63,7 @@ CONSTANT_TYPES = frozenset(
 )
 INPUT_TYPES = frozenset({TensorProto.FLOAT, TensorProto.INT8, TensorProto.UINT8})
 OLDEST_OPSET = 7  # before it, element-wise operators broadcast by attribute
+MAX_BYTES = 2**31 - 2**20  # what one protobuf message can hold, less some room
 MAX_WINDOW = 2**15  # strides, kernels, paddings: far beyond any image, far below an overflow in TVM
 
 
@@ -75,13 +76,29 @@ class OnnxFile:
     input: str
 
 
-def read(content: bytes, where: str, folder: Path | None) -> OnnxFile:
-    """Read and check an ONNX model; external data is looked for in `folder` and nowhere else.
+def read(content: bytes, where: str) -> OnnxFile:
+    """Read and check an ONNX model that has its weights inside.
 
     Raises InputError for what is no ONNX model or is damaged, UnsupportedError for a sound model with something that
     mbgen does not compile; `where` names the file.
     """
-    return _Reader(where).read(content, folder)
+    return _Reader(where).read(content)
+
+
+def with_weights_inside(content: bytes, where: str, folder: Path) -> bytes:
+    """The same model in one piece: weights that it keeps in other files are looked for in `folder`, nowhere else.
+
+    Raises InputError for weights that are missing, too short, or ask for a file outside the folder.
+    """
+    reader = _Reader(where)
+    model = reader.parse(content)
+    held = [attribute.t for node in model.graph.node for attribute in node.attribute if attribute.HasField("t")]
+    outside = [t for t in (*model.graph.initializer, *held) if t.data_location == TensorProto.EXTERNAL]
+    if len(content) + sum(reader.data_bytes(tensor) for tensor in outside) > MAX_BYTES:
+        raise UnsupportedError(f"{where}: the model holds more than 2 GB of weights; mbgen compiles MobileNets")
+    for tensor in outside:
+        reader.load_external(tensor, folder)
+    return bytes(model.SerializeToString()) if outside else content
 
 
 def node_name(node: onnx.NodeProto) -> str:
@@ -95,13 +112,16 @@ class _Reader:
     def __init__(self, where: str) -> None:
         self.where = where
 
-    def read(self, content: bytes, folder: Path | None) -> OnnxFile:
+    def read(self, content: bytes) -> OnnxFile:
         model = self.parse(content)
         graph = model.graph
         _constants_to_initializers(graph)
         for tensor in graph.initializer:
             if tensor.data_location == TensorProto.EXTERNAL:
-                self.load_external(tensor, folder)
+                raise InputError(
+                    f"{self.where}: the weights {shown(tensor.name)} lie in another file; "
+                    "save the model with its weights inside"
+                )
         image = self.check_ends(graph)
         self.fix_shape(image)
         opset = self.check_opset(model)
@@ -129,12 +149,10 @@ class _Reader:
             raise InputError(f"{self.where}: {kind}, not an ONNX model; give a .tflite or .onnx file")
         return model
 
-    def load_external(self, tensor: TensorProto, folder: Path | None) -> None:
+    def load_external(self, tensor: TensorProto, folder: Path) -> None:
         """Bring weights kept in another file into the model; that file must lie in the model's own folder."""
         entries = {entry.key: entry.value for entry in tensor.external_data}
         location, what = entries.get("location", ""), f"{self.where}: the weights {shown(tensor.name)}"
-        if folder is None:
-            raise InputError(f"{what} lie in another file, {shown(location)}; save the model with its weights inside")
         windows, posix = PureWindowsPath(location), PurePosixPath(location)
         outside = posix.is_absolute() or windows.drive or windows.root or ".." in (*posix.parts, *windows.parts)
         path = folder / location

@@ -9,11 +9,24 @@ import numpy as np
 from tvm import tirx
 
 from mbgen import numerics
-from mbgen.errors import GraphError
-from mbgen.graph import Array, Clamp, Dense, DType, Graph, Layer, Tensor, WeightedLayer
+from mbgen.errors import GraphError, UnsupportedError
+from mbgen.graph import (
+    INTEGER_RANGE,
+    Array,
+    Clamp,
+    Dense,
+    DepthwiseConv2D,
+    DType,
+    Graph,
+    Layer,
+    Tensor,
+    WeightedLayer,
+)
 from mbgen.lowering.tir import helper
 
 Kind = Literal["fixed", "fixed_wide", "single", "scale", "float"]
+
+MAX_LEFT_SHIFT = 31
 
 _HELPERS = {"fixed": "requantize_i32", "fixed_wide": "requantize_wide_i32", "single": "requantize_single_i32"}
 
@@ -22,7 +35,7 @@ _HELPERS = {"fixed": "requantize_i32", "fixed_wide": "requantize_wide_i32", "sin
 class Epilogue:
     """How a sum becomes an output element.
 
-    - fixed: TFLite's multiplier and right shift of at least 1, rounded twice; fixed_wide: any shift.
+    - fixed: TFLite's multiplier and right shift of at least 1, rounded twice in int32; fixed_wide: any shift and sum.
     - single: a 64-bit multiplier and right shift, rounded once (TFLite's dense layers, whose double it replaces).
     - scale: QDQ's float32 factor, rounded half to even.
     - float: the sum itself.
@@ -64,10 +77,10 @@ class Epilogue:
         return (rounded + tirx.const(self.zero_point, "int32")).astype(self.dtype)
 
     def store(self, scaled: Any) -> Any:
-        """Zero point, clamp and the output's type for an int32 expression."""
-        shifted = scaled + tirx.const(self.zero_point, "int32")
-        low, high = (tirx.const(int(bound), "int32") for bound in (self.low, self.high))
-        return helper("clamp_i32", "int32", shifted, low, high).astype(self.dtype)
+        """Clamp, zero point and the output's type for an int32 expression; cut first, so that no sum leaves int32."""
+        low, high = (tirx.const(int(bound) - self.zero_point, "int32") for bound in (self.low, self.high))
+        cut = helper("clamp_i32", "int32", scaled, low, high)
+        return (cut + tirx.const(self.zero_point, "int32")).astype(self.dtype)
 
     def store_float(self, scaled: Any, half_to_even: bool = True) -> Any:
         """Rounding, zero point, clamp and the output's type for a float32 expression in the output's scale.
@@ -106,6 +119,7 @@ def weighted_epilogue(layer: WeightedLayer, graph: Graph) -> tuple[Epilogue, dic
         return Epilogue("float", "float32", 0, low, high), {}
     scale = numerics.output_scale(layer, graph)
     zero_point = numerics.zero_point(output)
+    largest = largest_sums(layer, graph)
     if isinstance(layer, Dense) and isinstance(scale, numerics.DoubleScale):
         integers = numerics.single_rounding(layer, graph)
         arrays = {"multiplier": integers.multiplier, "shift": integers.shift}
@@ -114,11 +128,39 @@ def weighted_epilogue(layer: WeightedLayer, graph: Graph) -> tuple[Epilogue, dic
         return Epilogue("scale", output.dtype, zero_point, low, high), {"scale": scale.scale}
     if not isinstance(scale, numerics.FixedPoint):
         raise GraphError(f"{layer.name}: only dense layers are rescaled in double")
-    if np.all(scale.shift <= -1):
-        arrays = {"multiplier": scale.multiplier, "shift": -scale.shift}
+    if np.any(scale.shift > MAX_LEFT_SHIFT):
+        raise UnsupportedError(
+            f"{layer.name}: one step of its sums is more than 2^{MAX_LEFT_SHIFT} steps of its output; "
+            "quantise the output with a larger scale"
+        )
+    shift = np.where(scale.multiplier == 0, -1, scale.shift).astype(np.int32)  # any shift of nothing is nothing
+    products = numerics.saturating_rounding_doubling_high_mul(largest, scale.multiplier)
+    halves = np.int64(1) << np.maximum(-shift - 1, 0)
+    if np.all(shift <= -1) and np.all(products + halves <= numerics.INT32_MAX):
+        arrays = {"multiplier": scale.multiplier, "shift": -shift}
         return Epilogue("fixed", output.dtype, zero_point, low, high), arrays
-    arrays = {"multiplier": scale.multiplier, "shift": scale.shift}
+    arrays = {"multiplier": scale.multiplier, "shift": shift}
     return Epilogue("fixed_wide", output.dtype, zero_point, low, high), arrays
+
+
+def largest_sums(layer: WeightedLayer, graph: Graph) -> Array:
+    """A bound on every magnitude that a channel's int32 sum can pass through, int64 [oc].
+
+    It holds whether or not the input's zero point is folded into the bias, and for any order of the terms. Raises
+    UnsupportedError where int32 is not enough.
+    """
+    x, weights = graph.layer_inputs(layer)[0], np.abs(numerics.centered_weights(layer, graph).astype(np.int64))
+    axes = (0, 1) if isinstance(layer, DepthwiseConv2D) else tuple(range(1, weights.ndim))
+    bias = 0 if layer.bias is None else np.abs(graph.constant(layer.bias).astype(np.int64))
+    greatest = max(abs(bound) for bound in INTEGER_RANGE[x.dtype]) + abs(numerics.zero_point(x))
+    largest: Array = weights.sum(axis=axes) * greatest + bias
+    if np.any(largest > numerics.INT32_MAX):
+        channel = int(np.argmax(largest))
+        raise UnsupportedError(
+            f"{layer.name}: the sums of output channel {channel} may reach {largest[channel]:,}, which int32 does not "
+            "hold; quantise its weights with a larger scale, which makes weights and bias smaller"
+        )
+    return largest
 
 
 def plain_epilogue(layer: Layer, graph: Graph, clamp: Clamp) -> Epilogue:

@@ -20,6 +20,7 @@ from mbgen.errors import UnsupportedError
 from mbgen.graph import (
     INTEGER_RANGE,
     NO_CLAMP,
+    NO_PADDING,
     Add,
     Array,
     AveragePool2D,
@@ -32,6 +33,7 @@ from mbgen.graph import (
     Graph,
     Layer,
     Logistic,
+    Mean,
     Numerics,
     Pad,
     Quantize,
@@ -61,6 +63,8 @@ from mbgen.lowering.tiling import panels
 from mbgen.plan import Plan
 from mbgen.schedules.tile import SCALAR_CHANNELS, Tile, default_channel_tile, default_gemm_tile
 from mbgen.target import Target
+
+MAX_POOL_PLACES = numerics.INT32_MAX // 2**8  # sums of bytes, and half the count that rounding adds
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,7 @@ def lower(graph: Graph, plan: Plan, target: Target, name: str) -> LoweredNetwork
     for layer in graph.layers:
         if isinstance(layer, Reshape):
             continue
+        _check_indices(layer, graph)
         prepared = prepare(layer, graph, Context(target, layer.name in plan.rows))
         kernel = kernels.get(prepared.form)
         if kernel is None:
@@ -103,6 +108,19 @@ def lower(graph: Graph, plan: Plan, target: Target, name: str) -> LoweredNetwork
         arguments = [_argument(parameter.name, layer, symbols, window) for parameter in kernel.parameters]
         calls.append(Call(layer.name, kernel.symbol, tuple(arguments)))
     return LoweredNetwork(tuple(kernels.values()), tuple(calls), tuple(constants))
+
+
+def _check_indices(layer: Layer, graph: Graph) -> None:
+    """Refuse a tensor, with the padding around it, that int32 cannot index: that is what the kernels count with."""
+    elements = [graph.tensors[name].elements for name in (*layer.inputs, *layer.constants, layer.output)]
+    if isinstance(layer, Conv2D | DepthwiseConv2D | AveragePool2D):
+        (_, height, width, channels), pad = graph.layer_inputs(layer)[0].shape, layer.padding
+        elements.append((height + pad.top + pad.bottom) * (width + pad.left + pad.right) * channels)
+    if max(elements) > numerics.INT32_MAX:
+        raise UnsupportedError(
+            f"{layer.name}: one of its tensors has {max(elements):,} elements, more than int32 can index; "
+            "use a smaller resolution or fewer channels"
+        )
 
 
 def _argument(parameter: str, layer: Layer, symbols: Mapping[str, str], window: bool) -> Argument:
@@ -141,7 +159,7 @@ def _parameter(variable: Any) -> Parameter | Scalar:
     return Parameter(variable.name, str(variable.dtype), elements, variable.name != "output")
 
 
-# what a kernel does, as the last part of its symbol
+# what a kernel does, as the last part of its symbol; no constant's role is named like it
 _OPERATIONS = {
     "pointwise": "gemm",
     "dense": "gemm",
@@ -151,7 +169,7 @@ _OPERATIONS = {
     "mean": "mean",
     "add": "sum",
     "softmax": "rows",
-    "table": "table",
+    "table": "lookup",
     "map": "map",
     "pad": "copy",
     "concat": "copy",
@@ -305,21 +323,35 @@ def _(layer: AveragePool2D, graph: Graph, context: Context) -> Prepared:
     _, oh, ow, _ = output.shape
     window = pool.Window(height, width, oh, ow, *layer.kernel, layer.stride, layer.padding)
     epilogue = plain_epilogue(layer, graph, layer.clamp)
-    rescaled = graph.numerics is Numerics.QDQ and x.dtype != "float32"
-    if rescaled:
-        epilogue = replace(epilogue, kind="scale")
-    elif x.dtype != "float32":
-        epilogue = replace(epilogue, zero_point=0)  # TFLite averages the stored values, which share one quantisation
-    form = pool.AveragePool(
-        window,
-        channels,
-        x.dtype,
-        numerics.zero_point(x) if rescaled else 0,
-        rescaled,
-        (numerics.tensor_scale(x), numerics.tensor_scale(output)) if rescaled else (1.0, 1.0),
-        epilogue,
-    )
-    return Prepared("average_pool", form, "one channel at a time", lambda: pool.schedule(pool.define(form)), {})
+    if x.dtype == "float32":
+        return _pool("average_pool", layer, pool.AveragePool("float", window, channels, x.dtype, 0, (), epilogue))
+    if graph.numerics is Numerics.QDQ:
+        scales = numerics.tensor_scale(x), numerics.tensor_scale(output)
+        form = pool.AveragePool("scale", window, channels, x.dtype, numerics.zero_point(x), scales, epilogue)
+        return _pool("average_pool", layer, form)
+    stored = replace(epilogue, zero_point=0)  # input and output share one quantisation
+    return _pool("average_pool", layer, pool.AveragePool("average", window, channels, x.dtype, 0, (), stored))
+
+
+@prepare.register
+def _(layer: Mean, graph: Graph, context: Context) -> Prepared:
+    (x,) = graph.layer_inputs(layer)
+    _, height, width, channels = x.shape
+    window = pool.Window(height, width, 1, 1, height, width, (1, 1), NO_PADDING)
+    scale = numerics.mean_scale(layer, graph)
+    factor = int(scale.multiplier[0]), int(scale.shift[0])
+    epilogue = plain_epilogue(layer, graph, NO_CLAMP)
+    form = pool.AveragePool("fixed", window, channels, x.dtype, numerics.zero_point(x), factor, epilogue)
+    return _pool("mean", layer, form)
+
+
+def _pool(family: str, layer: Layer, form: pool.AveragePool) -> Prepared:
+    places = form.window.kh * form.window.kw
+    if form.dtype != "float32" and places > MAX_POOL_PLACES:
+        raise UnsupportedError(
+            f"{layer.name}: averages {places:,} places; int32 holds the sum of at most {MAX_POOL_PLACES:,}"
+        )
+    return Prepared(family, form, "one channel at a time", lambda: pool.schedule(pool.define(form)), {})
 
 
 @prepare.register
@@ -343,6 +375,11 @@ def _(layer: Softmax, graph: Graph, context: Context) -> Prepared:
     kind = {Numerics.TFLITE: "tflite", Numerics.QDQ: "qdq", Numerics.FLOAT32: "float"}[graph.numerics]
     if x.dtype == "float32":
         kind = "float"
+    if kind == "tflite" and classes > softmax.MAX_CLASSES:
+        raise UnsupportedError(
+            f"{layer.name}: TFLite's int32 sum of exponentials holds {softmax.MAX_CLASSES:,} classes, "
+            f"not {classes:,}; remove the last softmax from the model"
+        )
     form = softmax.Rows(
         kind,  # type: ignore[arg-type]
         output.elements // classes,

@@ -1,9 +1,9 @@
-"""Average pooling: the mean of each window's places inside the image."""
+"""Average pooling and the mean over a whole image: the mean of each window's places inside the image."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from tvm import s_tir, tirx
 
@@ -49,18 +49,20 @@ class Window:
 
 @dataclass(frozen=True)
 class AveragePool:
-    """output[oh, ow, c] = finish(sum over the window / count).
+    """output[oh, ow, c] = finish(rescaled sum over the window of input - zero_point).
 
-    TFLite divides the sum of stored values, half away from zero. QDQ multiplies the sum of x - zero_point by
-    scale[0] / (scale[1] * count) in float32 (input and output scale), which `rescaled` says.
+    - float: the sum divided by the count of places inside the image.
+    - average: TFLite's AVERAGE_POOL_2D, the sum of stored values divided by the count, half away from zero.
+    - scale: QDQ, the sum times s_x / (s_y * count) in float32; `constants` are s_x and s_y.
+    - fixed: TFLite's MEAN, the sum times a fixed-point factor; `constants` are its multiplier and shift.
     """
 
+    kind: Literal["float", "average", "scale", "fixed"]
     window: Window
     channels: int
     dtype: DType
     zero_point: int
-    rescaled: bool
-    scale: tuple[float, float]
+    constants: tuple[float, ...]
     epilogue: Epilogue
 
 
@@ -80,17 +82,19 @@ def _count(window: Window, oh: Any, ow: Any, dtype: str) -> Any:
 def define(form: AveragePool) -> tirx.PrimFunc:
     """The compute definition."""
     window = form.window
-    is_float = form.dtype == "float32"
-    total = "float32" if is_float else "int32"
+    total = "float32" if form.kind == "float" else "int32"
     spatial = {"oh": window.oh, "ow": window.ow, "c": form.channels}
 
     def mean(acc: Any, oh: Any, ow: Any) -> Any:
-        if is_float:
+        if form.kind == "float":
             return form.epilogue.finish(acc / _count(window, oh, ow, "float32"), ())
-        if form.rescaled:
-            source, target = (constant(value, "float32") for value in form.scale)
-            return form.epilogue.finish(acc, (source / (target * _count(window, oh, ow, "float32")),))
-        return form.epilogue.store(helper("average_i32", "int32", acc, _count(window, oh, ow, "int32")))
+        if form.kind == "average":
+            return form.epilogue.store(helper("average_i32", "int32", acc, _count(window, oh, ow, "int32")))
+        if form.kind == "scale":
+            source, target = (constant(value, "float32") for value in form.constants)
+            return form.epilogue.scale_round(acc, source / (target * _count(window, oh, ow, "float32")))
+        factor = (constant(value, "int32") for value in form.constants)
+        return form.epilogue.store(helper("requantize_wide_i32", "int32", acc, *factor))
 
     def body() -> None:
         x = parameter("input", (window.height, window.width, form.channels), form.dtype)

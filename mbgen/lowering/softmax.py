@@ -15,6 +15,7 @@ from mbgen.lowering.tir import helper
 
 Q31 = 1 << 31
 SUM_BITS = 12  # integer bits of the sum of exponentials
+MAX_CLASSES = (1 << SUM_BITS) - 1  # whose exponentials, each at most 1, such a sum holds
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import pytest
 from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
 from mbgen.errors import InputError, UnsupportedError
-from mbgen.graph import Graph
+from mbgen.graph import Conv2D, Graph
 from mbgen.importers import import_model, import_onnx
-from mbgen.importers.onnx_file import OPERATORS, read
+from mbgen.importers.onnx_file import OPERATORS, read, with_weights_inside
 from tests.support.onnx_builder import OnnxBuilder, mobilenet_v1, mobilenet_v2
 
 COMPILED = f"mbgen compiles {', '.join(sorted(OPERATORS))}"
@@ -23,7 +23,7 @@ COMPILED = f"mbgen compiles {', '.join(sorted(OPERATORS))}"
 
 def message(model: onnx.ModelProto) -> str:
     with pytest.raises(InputError) as caught:
-        read(model.SerializeToString(), "net.onnx", None)
+        read(model.SerializeToString(), "net.onnx")
     return str(caught.value)
 
 
@@ -33,7 +33,7 @@ def simple(shape: list[int | str | None] | None = None, dtype: str = "float32") 
 
 
 def test_a_sound_file_is_read() -> None:
-    file = read(simple().SerializeToString(), "net.onnx", None)
+    file = read(simple().SerializeToString(), "net.onnx")
     assert (file.input, file.opset) == ("image", 17)
 
 
@@ -50,7 +50,7 @@ def test_a_sound_file_is_read() -> None:
 )
 def test_a_file_of_another_kind(content: bytes, kind: str) -> None:
     with pytest.raises(InputError) as caught:
-        read(content, "net.onnx", None)
+        read(content, "net.onnx")
     assert str(caught.value) == f"net.onnx: {kind}, not an ONNX model; give a .tflite or .onnx file"
 
 
@@ -71,10 +71,29 @@ def external(folder: Path, location: str = "net.weights", **entries: str) -> Pat
     return path
 
 
+def test_a_model_in_one_piece_stays_as_it_is(tmp_path: Path) -> None:
+    content = simple().SerializeToString()
+    assert with_weights_inside(content, "net.onnx", tmp_path) == content
+
+
 def external_message(path: Path) -> str:
     with pytest.raises(InputError) as caught:
         import_model(path)
     return str(caught.value)
+
+
+def test_constants_beside_the_model_are_read(tmp_path: Path) -> None:
+    net = OnnxBuilder([1, 3, 6, 6])
+    low = net.node("Constant", [], value=numpy_helper.from_array(np.array([-0.5], np.float32)))
+    model = net.model(net.node("Clip", [net.conv("image", [4, 3, 3, 3]), low]))
+    value = model.graph.node[0].attribute[0].t
+    (tmp_path / "net.weights").write_bytes(value.raw_data)
+    external_data_helper.set_external_data(value, "net.weights")
+    value.ClearField("raw_data")
+    (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
+    (layer,) = import_model(tmp_path / "net.onnx").layers
+    assert isinstance(layer, Conv2D)
+    assert layer.clamp.low == -0.5
 
 
 def test_weights_beside_the_model_are_read(tmp_path: Path) -> None:
@@ -130,11 +149,19 @@ def test_huge_weights_in_another_file(tmp_path: Path) -> None:
     )
 
 
+def test_more_weights_than_one_file_can_hold(tmp_path: Path) -> None:
+    path = external(tmp_path)
+    model = onnx.load(path, load_external_data=False)
+    model.graph.initializer[0].dims[:] = [2**15, 2**15]
+    path.write_bytes(model.SerializeToString())
+    assert external_message(path) == f"{path}: the model holds more than 2 GB of weights; mbgen compiles MobileNets"
+
+
 def test_bytes_alone_cannot_have_weights_elsewhere(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         import_onnx(external(tmp_path).read_bytes(), "net.onnx")
     assert str(caught.value) == (
-        "net.onnx: the weights 'c0' lie in another file, 'net.weights'; save the model with its weights inside"
+        "net.onnx: the weights 'c0' lie in another file; save the model with its weights inside"
     )
 
 
@@ -157,7 +184,7 @@ def test_several_inputs_and_outputs() -> None:
 def test_weights_listed_among_the_inputs_are_constants() -> None:
     model = simple()
     model.graph.input.append(helper.make_tensor_value_info("c0", TensorProto.FLOAT, [4, 3, 3, 3]))
-    assert read(model.SerializeToString(), "net.onnx", None).input == "image"
+    assert read(model.SerializeToString(), "net.onnx").input == "image"
 
 
 def test_a_dynamic_shape() -> None:
@@ -218,6 +245,15 @@ def test_weights_of_the_wrong_size() -> None:
         "net.onnx: node 'conv' (Conv, output 'conv'): the constant 'c0' does not hold the float[4, 3, 3, 3] that it "
         "declares; the file is damaged"
     )
+
+
+def test_sparse_weights() -> None:
+    model = simple()
+    sparse = helper.make_sparse_tensor(
+        numpy_helper.from_array(np.ones(1, np.float32), "few"), numpy_helper.from_array(np.zeros(1, np.int64)), [9]
+    )
+    model.graph.sparse_initializer.append(sparse)
+    assert message(model) == "net.onnx: the model has sparse weights; export it with dense weights"
 
 
 # --- operators -----------------------------------------------------------------------------------------------------

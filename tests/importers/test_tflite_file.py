@@ -157,6 +157,12 @@ def test_an_open_batch_is_one() -> None:
     assert read(net.build([net.image], [net.out]), "net.tflite").tensors[0].shape == (1, 4, 4, 3)
 
 
+def test_an_input_with_two_ranks() -> None:
+    assert Net(signature=[-1, 4, 4]).message() == (
+        f"net.tflite: the input, tensor 0 'image', has two different ranks; {DAMAGED}"
+    )
+
+
 def test_a_batch() -> None:
     net = Net()
     net.tensors[net.image].shape = (8, 4, 4, 3)

@@ -28,7 +28,7 @@
 #include <stdint.h>
 
 /* Every source file of the library checks that it belongs to this header. */
-#define TINY_FLOAT32_BUILD_ID 0x9BEBA162UL
+#define TINY_FLOAT32_BUILD_ID 0xABABCC9FUL
 
 /* Integers that #if can use. Sizes are in bytes; elements are of float in and float out. */
 #define TINY_FLOAT32_ARENA_BYTES 1024UL

@@ -17,7 +17,7 @@
 #include "tiny_float32_internal.h"
 #include "tiny_float32_weights.h"
 
-#if TINY_FLOAT32_BUILD_ID != 0x9BEBA162UL
+#if TINY_FLOAT32_BUILD_ID != 0xABABCC9FUL
 #error "tiny_float32.h is from another run of mbgen than this file"
 #endif
 

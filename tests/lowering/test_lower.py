@@ -1,0 +1,319 @@
+"""Kernels, calls and constants of whole networks: what is shared, what is refused, what depends on nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mbgen.errors import UnsupportedError
+from mbgen.graph import (
+    NO_PADDING,
+    AveragePool2D,
+    Conv2D,
+    Dense,
+    DType,
+    Graph,
+    Layer,
+    Numerics,
+    Padding,
+    Quantization,
+    Softmax,
+    Tensor,
+)
+from mbgen.kernel import ActivationArgument, ConstantArgument
+from mbgen.lowering import lower
+from mbgen.lowering.conv import pack_direct
+from mbgen.lowering.epilogue import Epilogue, largest_sums, weighted_epilogue
+from mbgen.lowering.gemm import pack_channels, pack_weights
+from mbgen.target import load_target
+from tests.support.layer_network import LayerNetwork
+from tests.support.layers import graph_of, per_tensor
+from tests.support.tiny_network import make_network
+
+TARGETS = ("host", "cortex-a72", "cortex-m4")
+
+
+def alike(net: LayerNetwork, count: int, **changes: Any) -> list[str]:
+    """Pointwise layers of one shape, each after the other, with weights of their own; gives their names."""
+    x = net.convolution(net.input, (1, 1), 8, quantization=per_tensor(0.05, 3))
+    names = []
+    for _ in range(count):
+        x = net.convolution(x, (1, 1), 8, quantization=per_tensor(0.05, 3), **changes)
+        names.append(x.name)
+    return names
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_layers_of_one_form_share_a_kernel(target: str) -> None:
+    net = LayerNetwork(Numerics.TFLITE)
+    names = alike(net, 3)
+    lowered = lower(net.graph, load_target(target), "net")
+    calls = {call.layer: call for call in lowered.calls}
+    assert [calls[name].kernel for name in names] == [f"net_{names[0]}_gemm"] * 3
+    assert [kernel.symbol for kernel in lowered.kernels] == ["net_conv_0_gemm", f"net_{names[0]}_gemm"]
+    weights = [calls[name].arguments[1] for name in names]
+    assert weights == [ConstantArgument(f"net_{name}_weights") for name in names]
+
+
+def test_what_the_code_depends_on_is_not_shared() -> None:
+    """Another clamp, zero point or input size is another form."""
+    net = LayerNetwork(Numerics.TFLITE)
+    alike(net, 1)
+    alike(net, 1, clamp="relu6")
+    x = net.convolution(net.input, (1, 1), 8, quantization=per_tensor(0.05, 3))
+    net.convolution(x, (1, 1), 8, quantization=per_tensor(0.05, 4))
+    net.convolution(net.feed((1, 6, 13, 8)), (1, 1), 8, quantization=per_tensor(0.05, 3))
+    gemms = [kernel for kernel in lower(net.graph, load_target("host"), "net").kernels if kernel.family == "pointwise"]
+    assert len(gemms) == 5
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "float32"])
+def test_symbols_are_unique_and_calls_fit_their_kernels(dtype: DType, target: str) -> None:
+    graph = make_network(dtype).graph
+    lowered = lower(graph, load_target(target), "net")
+    constants = {constant.symbol: constant for constant in lowered.constants}
+    kernels = {kernel.symbol: kernel for kernel in lowered.kernels}
+    assert len(constants) == len(lowered.constants)
+    assert len(kernels) == len(lowered.kernels)
+    assert not kernels.keys() & constants.keys()
+    assert [call.layer for call in lowered.calls] == ["pointwise_1", "depthwise_1", "pool_1"]
+    for call in lowered.calls:
+        for argument, parameter in zip(call.arguments, kernels[call.kernel].parameters, strict=True):
+            if isinstance(argument, ActivationArgument):
+                assert parameter.elements == graph.tensors[argument.tensor].elements
+                assert parameter.const == (argument.tensor != call.layer)
+            else:
+                assert parameter.elements == constants[argument.symbol].data.size
+                assert (parameter.element, parameter.const) == (constants[argument.symbol].dtype, True)
+
+
+def test_no_sum_goes_to_memory() -> None:
+    """Bias, rescaling and clamp are in the kernel that sums: all that it writes is the output, in its own type."""
+    for kernel in lower(make_network("int8").graph, load_target("cortex-m4"), "net").kernels:
+        assert [p.element for p in kernel.parameters if not p.const] == ["int8"]
+
+
+# --- packing -------------------------------------------------------------------------------------------------------
+
+
+def test_gemm_panels() -> None:
+    weights = np.arange(15).reshape(5, 3)
+    assert pack_weights(weights, 2).tolist() == [
+        [[0, 3], [1, 4], [2, 5]],
+        [[6, 9], [7, 10], [8, 11]],
+        [[12, 0], [13, 0], [14, 0]],
+    ]
+    assert pack_channels(np.array([1, 2, 3]), 4).tolist() == [1, 2, 3, 0]
+
+
+def test_direct_panels() -> None:
+    weights = np.arange(4 * 2 * 1 * 3).reshape(4, 2, 1, 3)
+    packed = pack_direct(weights, 2)
+    assert packed.shape == (2, 2, 1, 3, 2)
+    for oc in range(4):
+        np.testing.assert_array_equal(packed[oc // 2, ..., oc % 2], weights[oc])
+
+
+# --- rescaling -----------------------------------------------------------------------------------------------------
+
+
+def dense_or_conv(
+    kind: type[Conv2D] | type[Dense] = Conv2D,
+    *,
+    weights: tuple[int, ...] = (1, -2),
+    biases: tuple[int, ...] = (0,),
+    scales: tuple[float, ...] = (0.01,),
+    output_scale: float = 0.1,
+    zero_point: int = 0,
+    **changes: Any,
+) -> tuple[Conv2D | Dense, Graph]:
+    """A 1x1 convolution or dense layer on one place with these weights for every output channel."""
+    channels, taps = len(biases), len(weights)
+    spatial = (1, 1) if kind is Conv2D else ()
+    data = np.tile(np.array(weights, np.int8).reshape(1, *spatial, taps), (channels, *[1] * len(spatial), 1))
+    quantization = Quantization(tuple(float(np.float32(s)) for s in scales), (0,) * len(scales), 0)
+    tensors = [
+        Tensor("input", (1, *spatial, taps), "int8", per_tensor(1.0, zero_point)),
+        Tensor("w", data.shape, "int8", quantization, data),
+        Tensor("b", (channels,), "int32", None, np.array(biases, np.int32)),
+        Tensor("layer", (1, *spatial, channels), "int8", per_tensor(output_scale, 0)),
+    ]
+    layer = kind(name="layer", inputs=("input",), output="layer", weights="w", bias="b", **changes)
+    return layer, graph_of([layer], tensors)
+
+
+def epilogue(**changes: Any) -> tuple[Epilogue, dict[str, Any]]:
+    return weighted_epilogue(*dense_or_conv(**changes))
+
+
+def test_sums_are_bounded_for_stored_and_for_centred_inputs() -> None:
+    layer, graph = dense_or_conv(weights=(3, -5), biases=(-1000,), zero_point=-100)
+    assert largest_sums(layer, graph).tolist() == [(3 + 5) * (128 + 100) + 1000]
+
+
+def test_right_shifts_are_rounded_in_int32() -> None:
+    form, arrays = epilogue(biases=(0, 9), scales=(0.01, 0.02))
+    assert form.kind == "fixed"
+    assert arrays["shift"].tolist() == [3, 2]
+    assert all(2**30 <= multiplier < 2**31 for multiplier in arrays["multiplier"])
+
+
+def test_a_channel_of_no_weight_does_not_cost_the_others_their_form() -> None:
+    """A multiplier of 0 comes with a shift of 0, which the fast form has not; it may have any other."""
+    form, arrays = epilogue(biases=(5, 9), scales=(1e-12, 0.02))
+    assert form.kind == "fixed"
+    assert (arrays["multiplier"][0], arrays["shift"][0]) == (0, 1)
+
+
+def test_left_shifts_take_the_wide_form() -> None:
+    form, arrays = epilogue(biases=(0, 0), scales=(0.5, 0.01))
+    assert form.kind == "fixed_wide"
+    assert arrays["shift"].tolist() == [3, -3]
+
+
+def test_sums_that_rounding_could_take_beyond_int32_take_the_wide_form() -> None:
+    """Dead channels of real models have such biases: 2^30 with a right shift of 31."""
+    assert epilogue(biases=(2**30,), scales=(2.0**-32,), output_scale=1.0)[0].kind == "fixed"
+    assert epilogue(biases=(2**31 - 2000,), scales=(1.9 * 2.0**-32,), output_scale=1.0)[0].kind == "fixed_wide"
+
+
+def test_tflite_dense_layers_are_rounded_once() -> None:
+    form, arrays = epilogue(kind=Dense)
+    assert form.kind == "single"
+    assert arrays["multiplier"].dtype == np.int64
+    assert not form.vectorizable
+
+
+# --- refusals ------------------------------------------------------------------------------------------------------
+
+
+def refusal(graph: Graph, target: str = "host") -> str:
+    with pytest.raises(UnsupportedError) as caught:
+        lower(graph, load_target(target), "net")
+    return str(caught.value)
+
+
+def pool(height: int, width: int, channels: int, dtype: DType = "int8", padding: Padding = NO_PADDING) -> Graph:
+    quantization = None if dtype == "float32" else per_tensor(0.1, 0)
+    numerics = Numerics.FLOAT32 if dtype == "float32" else Numerics.TFLITE
+    rows, columns = height + padding.top + padding.bottom, width + padding.left + padding.right
+    tensors = [
+        Tensor("input", (1, height, width, channels), dtype, quantization),
+        Tensor("pool_1", (1, 1, 1, channels), dtype, quantization),
+    ]
+    layer = AveragePool2D(name="pool_1", inputs=("input",), output="pool_1", kernel=(rows, columns), padding=padding)
+    return graph_of([layer], tensors, numerics)
+
+
+def test_tensors_that_int32_cannot_index_are_refused() -> None:
+    assert refusal(pool(2**15, 2**15, 2, "float32")) == (
+        "pool_1: one of its tensors has 2,147,483,648 elements, more than int32 can index; "
+        "use a smaller resolution or fewer channels"
+    )
+    assert refusal(pool(2**15 - 1, 2**15, 2, "float32", Padding(1, 0, 0, 0))).startswith(
+        "pool_1: one of its tensors has 2,147,483,648 elements"
+    )
+    lower(pool(2**15 - 1, 2**15, 2, "float32"), load_target("host"), "net")
+
+
+def test_pools_whose_sum_leaves_int32_are_refused() -> None:
+    assert refusal(pool(2896, 2897, 1)) == (
+        "pool_1: averages 8,389,712 places; int32 holds the sum of at most 8,388,607"
+    )
+    lower(pool(2896, 2896, 1), load_target("host"), "net")
+
+
+def softmax(classes: int, numerics: Numerics) -> Graph:
+    tensors = [
+        Tensor("input", (1, classes), "int8", per_tensor(0.1, 0)),
+        Tensor("softmax_1", (1, classes), "int8", per_tensor(1 / 256, -128)),
+    ]
+    return graph_of([Softmax(name="softmax_1", inputs=("input",), output="softmax_1")], tensors, numerics)
+
+
+def test_a_tflite_softmax_whose_sum_leaves_int32_is_refused() -> None:
+    assert refusal(softmax(4096, Numerics.TFLITE)) == (
+        "softmax_1: TFLite's int32 sum of exponentials holds 4,095 classes, not 4,096; "
+        "remove the last softmax from the model"
+    )
+    lower(softmax(4095, Numerics.TFLITE), load_target("host"), "net")
+    lower(softmax(4096, Numerics.QDQ), load_target("host"), "net")
+
+
+def test_sums_that_leave_int32_are_refused() -> None:
+    _, graph = dense_or_conv(biases=(0, 2**31 - 200), scales=(0.1, 0.1))
+    assert refusal(graph) == (
+        "layer: the sums of output channel 1 may reach 2,147,483,832, which int32 does not hold; "
+        "quantise its weights with a larger scale, which makes weights and bias smaller"
+    )
+
+
+def test_an_output_scale_without_sense_is_refused() -> None:
+    _, graph = dense_or_conv(scales=(1.0,), output_scale=2.0**-32)
+    assert refusal(graph) == (
+        "layer: one step of its sums is more than 2^31 steps of its output; quantise the output with a larger scale"
+    )
+
+
+def test_weights_with_a_zero_point_for_each_channel_are_refused() -> None:
+    _, graph = dense_or_conv(biases=(0, 0), scales=(0.1, 0.1))
+    weights = dataclasses.replace(graph.tensors["w"], quantization=Quantization((0.1, 0.1), (1, 2), 0))
+    assert refusal(dataclasses.replace(graph, tensors={**graph.tensors, "w": weights})) == (
+        "layer: the weights have another zero point for each channel; "
+        "quantise them symmetrically (zero point 0) or per tensor"
+    )
+
+
+def test_an_unknown_layer_is_refused() -> None:
+    class Transposed(Layer):
+        pass
+
+    x = Tensor("input", (1, 2), "float32")
+    graph = graph_of(
+        [Transposed(name="odd_1", inputs=("input",), output="odd_1")],
+        [x, dataclasses.replace(x, name="odd_1")],
+        Numerics.FLOAT32,
+    )
+    assert refusal(graph) == "odd_1: mbgen has no kernel for Transposed"
+
+
+# --- reproducibility -----------------------------------------------------------------------------------------------
+
+LOWER = """
+import hashlib
+from mbgen.lowering import lower
+from mbgen.target import load_target
+from tests.support.tiny_network import make_network
+
+for dtype in ("int8", "uint8", "float32"):
+    for target in ("host", "cortex-a72", "cortex-m4"):
+        lowered = lower(make_network(dtype).graph, load_target(target), "net")
+        for kernel in lowered.kernels:
+            print(kernel.symbol, kernel.summary, kernel.parameters, sorted(kernel.vectors), sorted(kernel.helpers))
+            print(kernel.body)
+        print(lowered.calls)
+        for constant in lowered.constants:
+            print(constant.symbol, constant.summary, hashlib.sha256(constant.data.tobytes()).hexdigest())
+"""
+
+
+def test_the_hash_seed_changes_nothing() -> None:
+    first, second = (
+        subprocess.run(
+            [sys.executable, "-c", LOWER],
+            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("0", "1")
+    )
+    assert "net_depthwise_1_direct" in first
+    assert first == second
