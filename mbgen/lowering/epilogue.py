@@ -55,7 +55,7 @@ class Epilogue:
             return ()
         if self.kind == "scale":
             return (("scale", "float32"),)
-        return (("multiplier", "int64" if self.kind == "single" else "int32"), ("shift", "int32"))
+        return (("multiplier", "int64" if self.kind == "single" else "int32"), ("shift", "int8"))
 
     @property
     def vectorizable(self) -> bool:
@@ -68,7 +68,8 @@ class Epilogue:
             return clamp_float(total, self.low, self.high)
         if self.kind == "scale":
             return self.scale_round(total, arrays[0])
-        return self.store(helper(_HELPERS[self.kind], "int32", total, *arrays))
+        multiplier, shift = arrays
+        return self.store(helper(_HELPERS[self.kind], "int32", total, multiplier, shift.astype("int32")))
 
     def scale_round(self, total: Any, scale: Any) -> Any:
         """QDQ's rescaling, cut before it is rounded as in `store_float`."""
@@ -122,7 +123,7 @@ def weighted_epilogue(layer: WeightedLayer, graph: Graph) -> tuple[Epilogue, dic
     largest = largest_sums(layer, graph)
     if isinstance(layer, Dense) and isinstance(scale, numerics.DoubleScale):
         integers = numerics.single_rounding(layer, graph)
-        arrays = {"multiplier": integers.multiplier, "shift": integers.shift}
+        arrays = {"multiplier": integers.multiplier, "shift": integers.shift.astype(np.int8)}
         return Epilogue("single", output.dtype, zero_point, low, high), arrays
     if isinstance(scale, numerics.FloatScale):
         return Epilogue("scale", output.dtype, zero_point, low, high), {"scale": scale.scale}
@@ -133,9 +134,9 @@ def weighted_epilogue(layer: WeightedLayer, graph: Graph) -> tuple[Epilogue, dic
             f"{layer.name}: one step of its sums is more than 2^{MAX_LEFT_SHIFT} steps of its output; "
             "quantise the output with a larger scale"
         )
-    shift = np.where(scale.multiplier == 0, -1, scale.shift).astype(np.int32)  # any shift of nothing is nothing
+    shift = np.where(scale.multiplier == 0, -1, scale.shift).astype(np.int8)  # any shift of nothing is nothing
     products = numerics.saturating_rounding_doubling_high_mul(largest, scale.multiplier)
-    halves = np.int64(1) << np.maximum(-shift - 1, 0)
+    halves = np.int64(1) << np.maximum(-shift.astype(np.int64) - 1, 0)
     if np.all(shift <= -1) and np.all(products + halves <= numerics.INT32_MAX):
         arrays = {"multiplier": scale.multiplier, "shift": -shift}
         return Epilogue("fixed", output.dtype, zero_point, low, high), arrays
