@@ -78,7 +78,8 @@ def compile_model(options: CompileOptions, progress: Progress) -> Network:
 
     name = options.name or source.name
     lowered = lower(source.graph, target, name)
-    check_flash(sum(constant.nbytes for constant in lowered.constants), options.flash or target.flash, target)
+    constant_bytes = sum(constant.nbytes for constant in lowered.constants)
+    check_flash(constant_bytes, source, options.flash or target.flash, target)
     step(4)
     tensor = source.graph.tensors[source.graph.input]
     preprocessing = options.preprocess or natural_preprocessing(tensor)
@@ -143,15 +144,15 @@ def builtin_name(net: MobileNetV1) -> str:
 
 
 def read_model(path: Path) -> Source:
-    """A TFLite or ONNX file."""
-    from mbgen.importers import import_model
+    """A TFLite or ONNX file; the reference is its content, with the weights that ONNX may keep in other files."""
+    from mbgen import importers
 
-    graph = import_model(path)
-    content = path.read_bytes()
-    kind = "tflite" if path.suffix.lower() == ".tflite" else "onnx"
+    kind, content = importers.read_model(path)
+    read = importers.import_tflite if kind == "tflite" else importers.import_onnx
+    graph = read(content, str(path))
     shape = graph.tensors[graph.input].shape
     info = ModelInfo(
-        source="tflite" if kind == "tflite" else "onnx",
+        source=kind,
         sha256=hashlib.sha256(content).hexdigest(),
         resolution=shape[1] if len(shape) == 4 and shape[1] == shape[2] else None,
         classes=graph.tensors[graph.output].shape[-1],
@@ -229,26 +230,31 @@ def check_ram(planned: Plan, source: Source, ram: int | None, target: Target) ->
 
 
 def _smaller(source: Source, ram: int) -> str:
-    """The largest of the paper's resolutions, or MLPerf Tiny's 96, whose arena fits; empty if none does."""
-    if source.net is None:
-        return ""
+    """What would make the arena fit: the largest of the paper's resolutions, or MLPerf Tiny's 96, if one does."""
     item_bytes = 4 if source.graph.numerics is Numerics.FLOAT32 else 1
     for resolution in (192, 160, 128, 96):
-        if resolution < source.net.resolution:
+        if source.net is not None and resolution < source.net.resolution:
             net = replace(source.net, resolution=resolution)
             zeros = {name: np.zeros(shape, np.float32) for name, shape in mobilenet.weight_shapes(net).items()}
             arena = plan(mobilenet.build(net, zeros)).arena_bytes * item_bytes // 4
             if arena <= ram:
                 return f"Try --resolution {resolution} (about {arena:,} bytes). "
-    return "Try a smaller --alpha. " if item_bytes == 1 else "Try --dtype int8 or a smaller --alpha. "
+    return _lighter(source)
 
 
-def check_flash(constant_bytes: int, flash: int | None, target: Target) -> None:
+def _lighter(source: Source) -> str:
+    """The options that make any network of this kind smaller; empty if it has none."""
+    options = ["--dtype int8"] if source.graph.numerics is Numerics.FLOAT32 else []
+    options += [] if source.net is None else ["a smaller --alpha"]
+    return f"Try {' or '.join(options)}. " if options else ""
+
+
+def check_flash(constant_bytes: int, source: Source, flash: int | None, target: Target) -> None:
     """Refuse weights that are larger than `flash`; the code comes on top and is known only after it is built."""
     if flash is not None and constant_bytes > flash:
         raise RefusedError(
             f"the constants need {constant_bytes:,} bytes without the code; {target.name} has {flash:,} of flash. "
-            "Try a smaller --alpha or --dtype int8. If your part has more flash, say so with --flash."
+            f"{_lighter(source)}If your part has more flash, say so with --flash."
         )
 
 
