@@ -117,6 +117,13 @@ def cli() -> None:
 @click.option("--dtype", type=click.Choice(["int8", "float32"]), help="Type to compute in.")
 @click.option("--calibration", type=EXISTING_PATH, help="Images to quantise with: a folder, or .npy/.npz.")
 @click.option("--preprocess", help="How a pixel becomes an input value, such as x/127.5-1.")
+@click.option(
+    "--optimize",
+    type=click.Choice(["speed", "ram", "flash"]),
+    default="speed",
+    show_default=True,
+    help="What to save: time, memory or flash.",
+)
 @click.option("--ram", type=size, help="Memory for the arena: bytes, 192K, 1M.  [default: the target's]")
 @click.option("--flash", type=size, help="Memory for code and weights.  [default: the target's]")
 @click.option("--name", help="Prefix of the C symbols.")

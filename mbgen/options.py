@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+Optimize = Literal["speed", "ram", "flash"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class CompileOptions:
     dtype: str | None = None  # "int8" or "float32"
     calibration: Path | None = None  # folder of images, or .npy / .npz
     preprocess: str | None = None  # name in mbgen.images.PREPROCESSING
+    optimize: Optimize = "speed"
     ram: int | None = None  # bytes
     flash: int | None = None  # bytes
     name: str | None = None  # prefix of the C symbols

@@ -15,13 +15,14 @@ import numpy as np
 
 from mbgen import mobilenet
 from mbgen.errors import InputError, RefusedError
-from mbgen.graph import INTEGER_RANGE, Array, Graph, Numerics, Tensor
+from mbgen.graph import INTEGER_RANGE, Array, Graph, Numerics, Tensor, macs
 from mbgen.images import PREPROCESSING, load_samples, preprocess, quantize_pixels, synthetic_pixels
-from mbgen.library import ModelInfo, Network
+from mbgen.library import ModelInfo, Network, Rewrites
 from mbgen.library.identifiers import check_name, name_from_stem
 from mbgen.mobilenet import MobileNetV1
 from mbgen.onnx_export import to_onnx
-from mbgen.options import CompileOptions
+from mbgen.options import CompileOptions, Optimize
+from mbgen.passes.simplify import simplify
 from mbgen.planning import plan
 from mbgen.reference import execute
 from mbgen.target import Target, load_target
@@ -36,7 +37,7 @@ DEFAULT_CLASSES = 1000
 DEFAULT_PREPROCESSING = "x/127.5-1"  # the released MobileNets'
 CALIBRATION_SAMPLES = 100
 SYNTHETIC_SAMPLES = 16
-STAGES = ("reading the model", "quantising", "planning", "lowering", "computing the self-test")
+STAGES = ("reading the model", "quantising", "simplifying", "planning", "lowering", "computing the self-test")
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,28 +72,39 @@ def compile_model(options: CompileOptions, progress: Progress) -> Network:
     step(1)
     source = in_requested_type(source, options, target)
     step(2)
-    planned = plan(source.graph)
-    check_ram(planned, source, options.ram or target.ram, target)
+    simplified = simplify(source.graph)
+    graph = simplified.graph
     step(3)
+    planned = chosen_plan(graph, options.optimize, options.ram or target.ram)
+    check_ram(planned, source, options.ram or target.ram, target)
+    step(4)
     from mbgen.lowering import lower  # TVM takes a second to import
 
     name = options.name or source.name
-    lowered = lower(source.graph, planned, target, name)
-    check_flash(sum(constant.nbytes for constant in lowered.constants), options.flash or target.flash, target)
-    step(4)
-    tensor = source.graph.tensors[source.graph.input]
+    lowered = lower(graph, planned, target, name)
+    constant_bytes = sum(constant.nbytes for constant in lowered.constants)
+    check_flash(constant_bytes, source, options.flash or target.flash, target)
+    step(5)
+    nominal = {layer.name: macs(layer, source.graph) for layer in source.graph.layers}
+    tensor = graph.tensors[graph.input]
     preprocessing = options.preprocess or natural_preprocessing(tensor)
     image = sample_input(tensor, preprocessing)
-    output = execute(source.graph, image)[source.graph.output]
+    output = execute(graph, image)[graph.output]
     progress("done", len(STAGES), len(STAGES))
     return Network(
         name=name,
-        graph=source.graph,
+        graph=graph,
+        rewrites=Rewrites(simplified.removals, simplified.kept, nominal),
         target=target,
         plan=planned,
         lowered=lowered,
         model=source.info,
-        options={"preprocess": preprocessing, "ram": options.ram, "flash": options.flash},
+        options={
+            "preprocess": preprocessing,
+            "optimize": options.optimize,
+            "ram": options.ram,
+            "flash": options.flash,
+        },
         test_input=image.reshape(-1),
         test_output=output.reshape(-1),
         reference=source.reference,
@@ -143,15 +155,15 @@ def builtin_name(net: MobileNetV1) -> str:
 
 
 def read_model(path: Path) -> Source:
-    """A TFLite or ONNX file."""
-    from mbgen.importers import import_model
+    """A TFLite or ONNX file; the reference is its content, with the weights that ONNX may keep in other files."""
+    from mbgen import importers
 
-    graph = import_model(path)
-    content = path.read_bytes()
-    kind = "tflite" if path.suffix.lower() == ".tflite" else "onnx"
+    kind, content = importers.read_model(path)
+    read = importers.import_tflite if kind == "tflite" else importers.import_onnx
+    graph = read(content, str(path))
     shape = graph.tensors[graph.input].shape
     info = ModelInfo(
-        source="tflite" if kind == "tflite" else "onnx",
+        source=kind,
         sha256=hashlib.sha256(content).hexdigest(),
         resolution=shape[1] if len(shape) == 4 and shape[1] == shape[2] else None,
         classes=graph.tensors[graph.output].shape[-1],
@@ -218,6 +230,18 @@ def quantized(source: Source, samples: Array, calibration: str) -> Source:
 # --- limits --------------------------------------------------------------------------------------------------------
 
 
+def chosen_plan(graph: Graph, optimize: Optimize, ram: int | None) -> Plan:
+    """The plan for what is asked: for speed, layers run whole unless the arena would not fit `ram`.
+
+    Rows are what makes a small arena, and one kernel serves them wherever they run, so flash takes the same plan.
+    """
+    if optimize == "speed":
+        made = plan(graph, "speed")
+        if ram is None or made.arena_bytes <= ram:
+            return made
+    return plan(graph, "ram")
+
+
 def check_ram(planned: Plan, source: Source, ram: int | None, target: Target) -> None:
     """Refuse an arena that is larger than `ram`, naming the layer that sets the peak and what would fit."""
     if ram is None or planned.arena_bytes <= ram:
@@ -229,26 +253,31 @@ def check_ram(planned: Plan, source: Source, ram: int | None, target: Target) ->
 
 
 def _smaller(source: Source, ram: int) -> str:
-    """The largest of the paper's resolutions, or MLPerf Tiny's 96, whose arena fits; empty if none does."""
-    if source.net is None:
-        return ""
+    """What would make the arena fit: the largest of the paper's resolutions, or MLPerf Tiny's 96, if one does."""
     item_bytes = 4 if source.graph.numerics is Numerics.FLOAT32 else 1
     for resolution in (192, 160, 128, 96):
-        if resolution < source.net.resolution:
+        if source.net is not None and resolution < source.net.resolution:
             net = replace(source.net, resolution=resolution)
             zeros = {name: np.zeros(shape, np.float32) for name, shape in mobilenet.weight_shapes(net).items()}
-            arena = plan(mobilenet.build(net, zeros)).arena_bytes * item_bytes // 4
+            arena = plan(mobilenet.build(net, zeros), "ram").arena_bytes * item_bytes // 4
             if arena <= ram:
                 return f"Try --resolution {resolution} (about {arena:,} bytes). "
-    return "Try a smaller --alpha. " if item_bytes == 1 else "Try --dtype int8 or a smaller --alpha. "
+    return _lighter(source)
 
 
-def check_flash(constant_bytes: int, flash: int | None, target: Target) -> None:
+def _lighter(source: Source) -> str:
+    """The options that make any network of this kind smaller; empty if it has none."""
+    options = ["--dtype int8"] if source.graph.numerics is Numerics.FLOAT32 else []
+    options += [] if source.net is None else ["a smaller --alpha"]
+    return f"Try {' or '.join(options)}. " if options else ""
+
+
+def check_flash(constant_bytes: int, source: Source, flash: int | None, target: Target) -> None:
     """Refuse weights that are larger than `flash`; the code comes on top and is known only after it is built."""
     if flash is not None and constant_bytes > flash:
         raise RefusedError(
             f"the constants need {constant_bytes:,} bytes without the code; {target.name} has {flash:,} of flash. "
-            "Try a smaller --alpha or --dtype int8. If your part has more flash, say so with --flash."
+            f"{_lighter(source)}If your part has more flash, say so with --flash."
         )
 
 

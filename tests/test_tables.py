@@ -172,7 +172,8 @@ def test_float_layers_are_within_a_bound_and_accuracy_is_shown(capsys: pytest.Ca
         [""],
         ["net for cortex-m4, 500 inputs; reference: ONNX Runtime 1.20"],
         [
-            "from input to output the greatest difference from ONNX Runtime 1.20 is 2.5e-06, 4.0e-06 of the greatest value"
+            "from input to output the greatest difference from ONNX Runtime 1.20 is 2.5e-06, "
+            "4.0e-06 of the greatest value"
         ],
         ["top-1 of 500 images: library 57.6% (288), ONNX Runtime 1.20 57.8% (289)"],
         [

@@ -61,7 +61,7 @@ class Simplified:
         object.__setattr__(self, "kept", MappingProxyType(dict(self.kept)))
         counts = {layer.name: self.graph.layer_output(layer).shape[-1] for layer in self.graph.layers}
         if {name: len(channels) for name, channels in self.kept.items()} != counts:
-            raise GraphError("the channels kept are not those of the graph's layers")
+            raise GraphError("the channels kept are not those of the layers")
 
 
 def simplify(graph: Graph) -> Simplified:

@@ -21,7 +21,7 @@ Stages = Sequence[Sequence[Layer]]
 PIPELINE = "row pipeline"
 
 
-def plan(graph: Graph, objective: Objective = "ram") -> Plan:
+def plan(graph: Graph, objective: Objective) -> Plan:
     """The plan of least arena (`ram`), or one that streams as little and runs layers as whole as it can (`speed`)."""
     choices = list(prefixes(streamable(graph), graph)) or [[]]
     if objective == "speed":

@@ -217,7 +217,7 @@ def test_ram_streams_as_far_as_it_helps_and_writes_layers_over_their_inputs() ->
 def test_a_reshape_shares_bytes_and_keeps_them_alive() -> None:
     builder = Builder(8, 8, 4)
     graph = builder.head(3)
-    made = plan(graph)
+    made = plan(graph, "ram")
     assert made.owner("reshape_2") == "pool_1"
     assert [buffer.name for buffer in made.buffers] == ["rows so far", "input", "pool_1", "dense_3"]
     pool = made.buffers[2]
@@ -228,14 +228,14 @@ def test_a_reshape_into_the_output_writes_the_callers_bytes() -> None:
     builder = Builder(8, 8, 4)
     builder.add(AveragePool2D(name="pool_1", inputs=("input",), output="pool_1", kernel=(8, 8)), 1, 1, 4)
     builder.add(Reshape(name="reshape_1", inputs=("pool_1",), output="reshape_1"), 4)
-    made = plan(builder.graph())
+    made = plan(builder.graph(), "ram")
     assert made.owner("pool_1") == "reshape_1"
     assert [buffer.name for buffer in made.buffers] == ["rows so far", "input"]
 
 
 def test_the_arena_is_a_whole_number_of_alignments() -> None:
     builder = Builder(1, 1, 1)
-    made = plan(builder.head(1))
+    made = plan(builder.head(1), "ram")
     assert made.arena_bytes % ALIGNMENT == 0
     assert made.arena_bytes >= ALIGNMENT
 
