@@ -10,6 +10,7 @@ import importlib.metadata
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import mbgen
@@ -30,7 +31,6 @@ def generator_versions() -> Mapping[str, str]:
 def description(network: Network, generator: Mapping[str, str]) -> Json:
     """The manifest without its list of files."""
     graph, model = network.graph, network.model
-    nominal = sum(macs(layer, graph) for layer in graph.layers)
     return {
         "schema_version": SCHEMA_VERSION,
         "name": network.name,
@@ -50,13 +50,14 @@ def description(network: Network, generator: Mapping[str, str]) -> Json:
         "numerics": graph.numerics.value,
         "input": _end(network.input),
         "output": _end(network.output),
-        "macs_nominal": nominal,
-        "macs_executed": nominal,  # no pass removes any yet
+        "macs_nominal": sum(network.rewrites.macs.values()),
+        "macs_executed": sum(macs(layer, graph) for layer in graph.layers),
         "parameters": parameters(graph),
         "arena_bytes": network.arena_bytes,
         "constant_bytes": network.constant_bytes,
         "stack_bytes": None,
         "records": None,
+        "removed": [asdict(removal) for removal in network.rewrites.removals],
         "layers": _layers(network),
     }
 
@@ -88,6 +89,12 @@ def _quantization(tensor: Tensor) -> Json | None:
     return {"scale": list(quantization.scale), "zero_point": list(quantization.zero_point)}
 
 
+def _channels(network: Network, layer: str) -> list[int] | None:
+    """Which channels of the model's layer are left; None if all are."""
+    left = network.rewrites.channels(layer)
+    return None if left is None else list(left)
+
+
 def _layers(network: Network) -> Iterable[Json]:
     graph = network.graph
     producers = {layer.output: layer.name for layer in graph.layers} | {graph.input: "input"}
@@ -112,7 +119,8 @@ def _layers(network: Network) -> Iterable[Json]:
                 if place.where == "output"
                 else {"place": place.where, "offset": place.offset},
                 "streamed": layer.name in network.plan.streamed,
-                "macs_nominal": macs(layer, graph),
+                "channels": _channels(network, layer.name),
+                "macs_nominal": network.rewrites.macs[layer.name],
                 "macs_executed": macs(layer, graph),
                 "source": layer.source,
             }

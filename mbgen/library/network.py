@@ -16,6 +16,7 @@ import numpy as np
 from mbgen.graph import ITEM_BYTES, Array, Graph, Layer, Reshape, Tensor
 from mbgen.kernel import ActivationArgument, Call, Constant, Kernel, LoweredNetwork, Scalar, WindowArgument
 from mbgen.library.identifiers import check_name
+from mbgen.passes.simplify import Removal
 from mbgen.plan import Plan
 from mbgen.target import Target
 
@@ -34,6 +35,24 @@ class ModelInfo:
     weights: str = "the model file's own"
     random_weights: bool = False
     calibration: str | None = None  # what set the activations' ranges, if mbgen quantised the model
+
+
+@dataclass(frozen=True, eq=False)
+class Rewrites:
+    """What the exact rewrites took out of the model's own graph.
+
+    `kept` has, for each layer, the channels of the model's layer that are still computed, in order; `macs` the
+    multiply-accumulates of each layer of the model, removed ones included.
+    """
+
+    removals: tuple[Removal, ...]
+    kept: Mapping[str, tuple[int, ...]] = field(repr=False)
+    macs: Mapping[str, int] = field(repr=False)
+
+    def channels(self, layer: str) -> tuple[int, ...] | None:
+        """The channels that are left of a layer's output; None if that is all of them."""
+        gone = sum(removal.channels for removal in self.removals if removal.layer == layer)
+        return self.kept[layer] if gone else None
 
 
 @dataclass(frozen=True)
@@ -57,6 +76,7 @@ class Network:
 
     name: str
     graph: Graph
+    rewrites: Rewrites
     target: Target
     plan: Plan
     lowered: LoweredNetwork
