@@ -18,7 +18,7 @@ import numpy as np
 from mbgen.errors import GraphError, InputError
 from mbgen.graph import INTEGER_RANGE, Array, Numerics, Quantization, Shape, Tensor
 from mbgen.images import ARRAY_SUFFIXES, load_array, load_pixels, quantize_pixels, synthetic_pixels
-from mbgen.reference import compute
+from mbgen.reference import compute, execute
 from mbgen.running import read_manifest, run_layers
 from mbgen.runtimes import Runtime, litert, onnx_runtime
 
@@ -122,22 +122,23 @@ def verify(directory: Path, inputs: Path | None, labels: Path | None, progress: 
     library = _read_library(directory)
     names, images = _read_inputs(library, inputs)
     last, sourced = library.layers[-1], [layer for layer in library.layers if layer.source]
+    original = _Original(library)
     classes = None if labels is None else _read_labels(labels, names, last.shape[-1])
     decided: dict[str, Difference] = {}
     counted: dict[str, Difference] = {}
     whole: dict[str, Difference] = {}
     hits = {"library": 0, "runtime": 0}
-    definition = _definition(library)
     with _runtime(library, images[:1]) as runtime:
         progress("building and running the library", 0, len(images))
         for index, actual in enumerate(run_layers(directory, images)):
             image = images[index : index + 1]
-            values, output = runtime.values(image, {layer.source: actual[layer.name] for layer in sourced})
-            found = {last.name: output} | {layer.name: values[layer.source] for layer in sourced}
+            known = original.complete(image, actual)
+            values, output = runtime.values(image, {layer.source: known[layer.name] for layer in sourced})
+            found = {last.name: output} | {layer.name: layer.chosen(values[layer.source]) for layer in sourced}
             _add(whole, actual, {last.name: output})
-            if definition is not None:
+            if original.decides:
                 _add(counted, actual, found)
-            _add(decided, actual, found if definition is None else definition(image, actual))
+            _add(decided, actual, original.outputs(image, known) if original.decides else found)
             if classes is not None:
                 hits["library"] += int(np.argmax(actual[last.name])) == classes[index]
                 hits["runtime"] += int(np.argmax(output)) == classes[index]
@@ -146,7 +147,7 @@ def verify(directory: Path, inputs: Path | None, labels: Path | None, progress: 
         name=library.name,
         target=library.target,
         numerics=library.numerics.value,
-        reference=runtime.title if definition is None else "the definition in NumPy",
+        reference="the definition in NumPy" if original.decides else runtime.title,
         runtime=runtime.title,
         bound=FLOAT_BOUND if any(layer.dtype == "float32" for layer in library.layers) else None,
         inputs=len(images),
@@ -202,13 +203,27 @@ def _result(layer: _Layer, difference: Difference | None, runtime: Difference | 
 
 @dataclass(frozen=True)
 class _Layer:
-    """A layer as the manifest has it; `source` names the reference model's value, empty if there is none."""
+    """A layer as the manifest has it; `source` names the reference model's value, empty if there is none.
+
+    `left` are the channels of that value that the library computes, of `channels`; None if it computes all.
+    """
 
     name: str
     op: str
     shape: Shape
     dtype: str
     source: str
+    channels: int
+    left: tuple[int, ...] | None
+
+    @property
+    def model_shape(self) -> Shape:
+        """The shape of the model's value."""
+        return (*self.shape[:-1], self.channels)
+
+    def chosen(self, value: Array) -> Array:
+        """The channels of a value of the model that the library computes."""
+        return value if self.left is None else value.reshape(self.model_shape)[..., self.left]
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,10 +250,7 @@ def _read_library(directory: Path) -> _Library:
             numerics=Numerics(manifest["numerics"]),
             input=_tensor(manifest["input"]),
             preprocess=manifest["options"]["preprocess"],
-            layers=tuple(
-                _Layer(entry["name"], entry["op"], tuple(entry["output_shape"]), entry["dtype"], entry["source"])
-                for entry in manifest["layers"]
-            ),
+            layers=tuple(_layer(entry) for entry in manifest["layers"]),
             reference=reference,
             model=model,
         )
@@ -251,6 +263,19 @@ def _read_library(directory: Path) -> _Library:
     return library
 
 
+def _layer(entry: Mapping[str, Any]) -> _Layer:
+    shape, channels = tuple(entry["output_shape"]), entry["channels"]
+    return _Layer(
+        name=entry["name"],
+        op=entry["op"],
+        shape=shape,
+        dtype=entry["dtype"],
+        source=entry["source"],
+        channels=shape[-1] if channels is None else channels["of"],
+        left=None if channels is None else tuple(channels["left"]),
+    )
+
+
 def _tensor(entry: Mapping[str, Any]) -> Tensor:
     q = entry["quantization"]
     quantization = None if q is None else Quantization(tuple(q["scale"]), tuple(q["zero_point"]))
@@ -259,29 +284,54 @@ def _tensor(entry: Mapping[str, Any]) -> Tensor:
 
 def _runtime(library: _Library, example: Array) -> AbstractContextManager[Runtime]:
     """The runtime of the reference model, asked for the layers' values."""
-    shapes = {layer.source: layer.shape for layer in library.layers if layer.source}
+    shapes = {layer.source: layer.model_shape for layer in library.layers if layer.source}
     if library.reference.suffix == ".tflite":
         return litert(library.model, list(shapes))
     return onnx_runtime(library.model, shapes, example)
 
 
-def _definition(library: _Library) -> Callable[[Array, Mapping[str, Array]], dict[str, Array]] | None:
-    """NumPy's output of each layer, from the image and the layers' outputs, where it decides: for QDQ, whose runtimes
-    do not agree with each other bit for bit.
+class _Original:
+    """The model's own graph in NumPy, which stands in for the channels that the library does not compute.
+
+    For QDQ, whose runtimes do not agree with each other bit for bit, it also decides what a layer must give.
     """
-    if library.numerics is not Numerics.QDQ:
-        return None
-    from mbgen.importers import import_onnx  # TVM takes a second to import
 
-    graph = import_onnx(library.model, str(library.reference))
-    if [layer.name for layer in graph.layers] != [layer.name for layer in library.layers]:
-        raise InputError(f"{library.reference}: its layers are not the library's; compile again")
+    def __init__(self, library: _Library) -> None:
+        self.layers = library.layers
+        self.decides = library.numerics is Numerics.QDQ
+        self.pruned = any(layer.left is not None for layer in library.layers)
+        if self.decides or self.pruned:
+            from mbgen import importers  # TVM takes a second to import
 
-    def outputs(image: Array, actual: Mapping[str, Array]) -> dict[str, Array]:
-        values = {graph.input: image, **actual}
-        return {layer.output: compute(layer, graph, [values[name] for name in layer.inputs]) for layer in graph.layers}
+            tflite = library.reference.suffix == ".tflite"
+            read = importers.import_tflite if tflite else importers.import_onnx
+            self.graph = read(library.model, str(library.reference))
+            if not {layer.name for layer in library.layers} <= {layer.name for layer in self.graph.layers}:
+                raise InputError(f"{library.reference}: its layers are not the library's; compile again")
 
-    return outputs
+    def complete(self, image: Array, actual: Mapping[str, Array]) -> dict[str, Array]:
+        """Every value of the model as the library has it, with the model's own where the library has none."""
+        if not self.decides and not self.pruned:
+            return dict(actual)
+        values = execute(self.graph, image)
+        for layer in self.layers:
+            if layer.left is None:
+                values[layer.name] = actual[layer.name]
+            else:
+                values[layer.name] = values[layer.name].copy()
+                values[layer.name][..., layer.left] = actual[layer.name]
+        return values
+
+    def outputs(self, image: Array, known: Mapping[str, Array]) -> dict[str, Array]:
+        """What each layer of the library must give, from what the layers before it gave."""
+        values = {self.graph.input: image, **known}
+        layers = {layer.name: layer for layer in self.graph.layers}
+        return {
+            layer.name: layer.chosen(
+                compute(layers[layer.name], self.graph, [values[name] for name in layers[layer.name].inputs])
+            )
+            for layer in self.layers
+        }
 
 
 # --- inputs and labels ---------------------------------------------------------------------------------------------

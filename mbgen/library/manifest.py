@@ -89,10 +89,10 @@ def _quantization(tensor: Tensor) -> Json | None:
     return {"scale": list(quantization.scale), "zero_point": list(quantization.zero_point)}
 
 
-def _channels(network: Network, layer: str) -> list[int] | None:
-    """Which channels of the model's layer are left; None if all are."""
-    left = network.rewrites.channels(layer)
-    return None if left is None else list(left)
+def _channels(network: Network, layer: str) -> Json | None:
+    """Which channels of the model's layer are left, and of how many; None if all are."""
+    gone, left = network.rewrites.gone(layer), network.rewrites.kept[layer]
+    return {"of": len(left) + gone, "left": list(left)} if gone else None
 
 
 def _layers(network: Network) -> Iterable[Json]:

@@ -49,10 +49,9 @@ class Rewrites:
     kept: Mapping[str, tuple[int, ...]] = field(repr=False)
     macs: Mapping[str, int] = field(repr=False)
 
-    def channels(self, layer: str) -> tuple[int, ...] | None:
-        """The channels that are left of a layer's output; None if that is all of them."""
-        gone = sum(removal.channels for removal in self.removals if removal.layer == layer)
-        return self.kept[layer] if gone else None
+    def gone(self, layer: str) -> int:
+        """How many channels of the model's layer are not computed."""
+        return sum(removal.channels for removal in self.removals if removal.layer == layer)
 
 
 @dataclass(frozen=True)
