@@ -217,8 +217,10 @@ def inspect_command(
     """
     refuse_contradictions(context, model)
 
+    from mbgen.graph import macs
     from mbgen.inspect import summarise
-    from mbgen.tables import print_summary
+    from mbgen.passes.simplify import simplify
+    from mbgen.tables import print_removals, print_summary
 
     if model is None:
         from mbgen import mobilenet
@@ -231,11 +233,15 @@ def inspect_command(
         from mbgen.importers import import_model
 
         graph, trained = import_model(model), None
-    summary = summarise(graph)
+    summary, simplified = summarise(graph), simplify(graph)
+    executed = sum(macs(layer, simplified.graph) for layer in simplified.graph.layers)
     if as_json:
-        print_json({**dataclasses.asdict(summary), "parameters_with_batch_norm": trained})
+        removed = [dataclasses.asdict(removal) for removal in simplified.removals]
+        document = {**dataclasses.asdict(summary), "macs_executed": executed, "removed": removed}
+        print_json(document | {"parameters_with_batch_norm": trained})
     else:
         print_summary(summary, trained)
+        print_removals(simplified.removals, summary.macs, executed)
     return 0
 
 

@@ -17,6 +17,7 @@ from mbgen.terminal import print_table
 
 if TYPE_CHECKING:
     from mbgen.inspect import Summary, Weights
+    from mbgen.passes.simplify import Removal
     from mbgen.target import Target
     from mbgen.toolchain import Tool
     from mbgen.verify import Verification
@@ -37,6 +38,8 @@ def print_library(directory: Path, manifest: Mapping[str, Any]) -> None:
         ("constants", f"{manifest['constant_bytes']:,}", "bytes"),
         ("multiply-accumulates", f"{manifest['macs_executed']:,}", "an inference"),
     ]
+    if manifest["macs_executed"] != manifest["macs_nominal"]:
+        rows.append(("of the model's", f"{manifest['macs_nominal']:,}", "the rest is taken out exactly"))
     width = max(len(number) for _, number, _ in rows)
     for name, number, unit in rows:
         click.echo(f"  {name:20}  {number:>{width}}  {unit}")
@@ -133,6 +136,34 @@ def print_summary(summary: Summary, parameters_with_batch_norm: int | None) -> N
     if parameters_with_batch_norm is not None:
         click.echo(f"  {parameters_with_batch_norm:,} as trained, with gamma and beta of batch normalisation")
     click.echo(f"constants {summary.constant_bytes:,} bytes")
+
+
+REASONS = {
+    "constant": "one value for every input",
+    "dead": "read by nobody",
+    "duplicate": "equal to another channel",
+    "clip": "never binds",
+    "pad": "folded into its readers",
+    "requantize": "changes nothing",
+}
+
+
+def print_removals(removals: Sequence[Removal], nominal: int, executed: int) -> None:
+    """What the exact rewrites take out of the network, and why; nothing if they find nothing."""
+    if not removals:
+        return
+    click.echo("\ntaken out by exact rewrites, with the same output for every input:")
+    rows = [
+        (
+            removal.layer,
+            f"{removal.channels:,}" if removal.channels else "",
+            REASONS[removal.reason],
+            f"{removal.macs:,}" if removal.macs else "",
+        )
+        for removal in removals
+    ]
+    print_table(("layer", "channels", "because", "MACs"), rows, numbers=("channels", "MACs"))
+    click.echo(f"multiply-accumulates left {executed:,} of {nominal:,} ({executed / nominal:.1%})")
 
 
 def print_targets(tools: Mapping[Target, Sequence[Tool]]) -> None:
