@@ -30,14 +30,16 @@ def compile_in(folder: Path, seed: str, *arguments: str) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [
-        pytest.param(("--target", "cortex-m4", *SMALL), id="int8"),
-        pytest.param(("--target", "cortex-a72", *SMALL, "--dtype", "int8"), id="int8 vectors", marks=pytest.mark.slow),
-        pytest.param(("--target", "host", *SMALL), id="float32 vectors", marks=pytest.mark.slow),
-        pytest.param(("model.tflite", "--target", "cortex-m4"), id="tflite", marks=pytest.mark.slow),
+        ("--target", "cortex-m4", *SMALL),
+        ("--target", "cortex-a72", *SMALL, "--dtype", "int8"),
+        ("--target", "host", *SMALL),
+        ("model.tflite", "--target", "cortex-m4"),
     ],
+    ids=["int8", "int8 vectors", "float32 vectors", "tflite"],
 )
 def test_two_runs_write_the_same_bytes(arguments: tuple[str, ...], tmp_path: Path) -> None:
     libraries = []

@@ -8,7 +8,8 @@ without another value changing, because no value depends on it.
 
 A layer that works channel by channel has as many channels before as behind it (mbgen.passes.channels), and the
 network's input keeps its shape; so a channel that is read in one of the tensors that such layers tie together stays in
-all of them. A tensor of which nothing is read keeps its first channel, because a layer has to have one.
+all of them. A layer has to have a channel, and a kernel whose vectors hold several wants a multiple of them; so
+channels that nobody reads may stay to fill up, with all that they read in turn.
 """
 
 from __future__ import annotations
@@ -33,25 +34,44 @@ from mbgen.passes.channels import ties
 from mbgen.passes.edit import own_name, replaced, weights_of
 
 
-def live_channels(graph: Graph) -> Mapping[str, Array]:
-    """For each activation, which of its channels have to be there: bool `[c]`."""
+def live_channels(graph: Graph, multiple: int = 1) -> Mapping[str, Array]:
+    """For each activation, which of its channels stay: bool `[c]`.
+
+    Convolutions and dense layers keep a multiple of `multiple` channels, or all they have.
+    """
     activations = (graph.input, *(layer.output for layer in graph.layers))
     live = {name: np.zeros(graph.tensors[name].shape[-1], bool) for name in activations}
     live[graph.input][:] = live[graph.output][:] = True
-    _spread(live, graph)
-    while empty := [name for name, channels in live.items() if not channels.any()]:
-        live[empty[0]][0] = True
-        _spread(live, graph)
+    reads = {layer.name: _reads(layer, graph) for layer in graph.layers if isinstance(layer, Conv2D | Dense)}
+    _spread(live, graph, reads)
+    mixing = [layer for layer in reversed(graph.layers) if layer.name in reads]
+    while short := next((layer for layer in mixing if _missing(live[layer.output], multiple)), None):
+        _fill_up(live[short.output], reads[short.name] & ~live[short.inputs[0]], multiple)
+        _spread(live, graph, reads)
     return live
 
 
-def _spread(live: Mapping[str, Array], graph: Graph) -> None:
+def _missing(channels: Array, multiple: int) -> int:
+    """How many more have to be marked for the next multiple, at least one, or for all."""
+    marked = int(channels.sum())
+    return min(-(-max(marked, 1) // multiple) * multiple, len(channels)) - marked
+
+
+def _fill_up(channels: Array, brings: Array, multiple: int) -> None:
+    """Mark what is missing, those channels first that bring fewest input channels with them (`brings`, `[oc, ic]`)."""
+    unmarked = np.flatnonzero(~channels)
+    order = np.argsort(brings[unmarked].sum(axis=1), kind="stable")
+    channels[unmarked[order][: _missing(channels, multiple)]] = True
+
+
+def _reads(layer: Conv2D | Dense, graph: Graph) -> Array:
+    """Which input channels each output channel depends on, bool `[oc, ic]`."""
+    weights = weights_of(layer, graph)
+    return np.asarray(np.any(weights, axis=tuple(range(1, weights.ndim - 1))))
+
+
+def _spread(live: Mapping[str, Array], graph: Graph, reads: Mapping[str, Array]) -> None:
     """Mark in `live` what is read by, or tied to, what is marked, until nothing is added."""
-    reads = {
-        layer.name: np.any(weights_of(layer, graph), axis=tuple(range(1, len(graph.tensors[layer.weights].shape) - 1)))
-        for layer in graph.layers
-        if isinstance(layer, Conv2D | Dense)
-    }
     before = -1
     while (marked := sum(int(channels.sum()) for channels in live.values())) != before:
         before = marked

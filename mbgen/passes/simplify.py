@@ -64,11 +64,12 @@ class Simplified:
             raise GraphError("the channels kept are not those of the layers")
 
 
-def simplify(graph: Graph) -> Simplified:
+def simplify(graph: Graph, multiple: int = 1) -> Simplified:
     """What the exact rewrites make of a graph, repeated until none finds anything more.
 
     Every value that is left equals the original's, layer by layer and channel by channel; the network's input and
-    output are the original's in full.
+    output are the original's in full. Convolutions and dense layers keep a multiple of `multiple` channels, or all they
+    have: for kernels that compute as many at a time.
     """
     order = [layer.name for layer in graph.layers]
     kept = {layer.name: np.arange(graph.layer_output(layer).shape[-1]) for layer in graph.layers}
@@ -81,7 +82,7 @@ def simplify(graph: Graph) -> Simplified:
             found += [Removal(name, reason) for name in _changed(graph, after)]
             graph = after
         folded = merge_duplicate_channels(fold_constant_channels(graph))
-        live = live_channels(folded)
+        live = live_channels(folded, multiple)
         found += _removed(graph, live)
         kept = {layer.name: kept[layer.name][live[layer.output]] for layer in folded.layers}
         graph = keep_channels(folded, live)

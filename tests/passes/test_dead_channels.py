@@ -22,9 +22,9 @@ from tests.passes.networks import Builder
 from tests.support.layers import per_tensor
 
 
-def live(net: Builder) -> dict[str, list[int]]:
+def live(net: Builder, multiple: int = 1) -> dict[str, list[int]]:
     """The live channels of each activation."""
-    return {name: np.flatnonzero(channels).tolist() for name, channels in live_channels(net.graph()).items()}
+    return {name: np.flatnonzero(channels).tolist() for name, channels in live_channels(net.graph(), multiple).items()}
 
 
 def kept(net: Builder) -> Graph:
@@ -145,3 +145,35 @@ def test_a_layer_that_nobody_reads_keeps_one_channel(width: int) -> None:
     net.weighted(DepthwiseConv2D, "conv_1", np.ones((1, 1, width)))
     pointwise(net, "depthwise_1", [[0] * width, [0] * width])
     assert live(net) == {"input": [0], "conv_1": [0], "depthwise_1": [0], "conv_2": [0, 1]}
+
+
+@pytest.mark.parametrize(
+    ("multiple", "first", "second"),
+    [(1, [1], [1]), (2, [1, 3], [1, 2]), (3, [0, 1, 2, 3], [0, 1, 2]), (4, [0, 1, 2, 3], [0, 1, 2, 3])],
+)
+def test_channels_that_fill_up_bring_few_others(multiple: int, first: list[int], second: list[int]) -> None:
+    net = Builder((1, 2, 2, 1))
+    pointwise(net, "input", [[1]] * 4)
+    pointwise(net, "conv_1", [[1, 1, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1], [1, 0, 1, 1]])
+    net.weighted(DepthwiseConv2D, "conv_2", np.ones((1, 1, 4)))
+    pointwise(net, "depthwise_1", [[0, 1, 0, 0]])
+    assert live(net, multiple) == {
+        "input": [0],
+        "conv_1": first,
+        "conv_2": second,
+        "depthwise_1": second,
+        "conv_3": [0],
+    }
+
+
+def test_branches_that_are_filled_up_stay_alike() -> None:
+    net = Builder((1, 2, 2, 1))
+    pointwise(net, "input", [[1]] * 3)
+    pointwise(net, "input", [[1]] * 3)
+    net.layer(Concat, "conv_1", "conv_2", axis=3)
+    pointwise(net, "input", [[1]] * 6)
+    net.layer(Add, "concat_1", "conv_3", quantization=per_tensor(8.0, 0))
+    pointwise(net, "add_1", [[1, 0, 0, 0, 0, 0]])
+    found = live(net, 2)
+    assert (found["conv_1"], found["conv_2"]) == ([0, 1], [0, 1])
+    assert found["conv_3"] == found["concat_1"] == found["add_1"] == [0, 1, 3, 4]

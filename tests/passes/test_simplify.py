@@ -16,6 +16,7 @@ from mbgen.graph import (
     Clamp,
     Clip,
     Conv2D,
+    Dense,
     DepthwiseConv2D,
     DType,
     Graph,
@@ -75,12 +76,16 @@ def counted(simplified: Simplified) -> dict[str, int]:
 
 def check_random_network(numerics: Numerics, dtype: DType, data: st.DataObject) -> None:
     graph = data.draw(networks(numerics, dtype))
-    simplified = simplify(graph)
+    multiple = data.draw(st.sampled_from([1, 1, 2, 4]))
+    simplified = simplify(graph, multiple)
     assert simplified.graph.tensors[simplified.graph.input] is graph.tensors[graph.input]
+    for layer in simplified.graph.layers:
+        count, whole = (one.tensors[layer.output].shape[-1] for one in (simplified.graph, graph))
+        assert count % multiple == 0 or count == whole or not isinstance(layer, Conv2D | Dense)
     for image in extreme_inputs(data.draw(SEEDS), graph.tensors[graph.input]):
         assert_same(graph, simplified, image)
     assert total_macs(graph) - total_macs(simplified.graph) == sum(removal.macs for removal in simplified.removals)
-    again = simplify(simplified.graph)
+    again = simplify(simplified.graph, multiple)
     assert again.graph is simplified.graph
     assert again.removals == ()
 
@@ -219,6 +224,21 @@ def test_visual_wake_words_is_half_the_network(shared_data: Path) -> None:
     assert counted(simplified) == {"constant": 2183, "dead": 9}
     for image in extreme_inputs(np.random.default_rng(0), graph.tensors[graph.input]):
         assert_same(graph, simplified, image)
+
+
+@pytest.mark.parametrize(
+    ("multiple", "expected"),
+    [
+        (4, [16, 32, 32, 64, 60, 108, 60, 32, 20, 16, 28, 32, 24]),
+        (8, [16, 32, 32, 64, 64, 112, 64, 32, 24, 16, 32, 32, 24]),
+    ],
+)
+def test_visual_wake_words_in_whole_vectors(shared_data: Path, multiple: int, expected: list[int]) -> None:
+    graph = read(shared_data, "vww_96_int8.tflite")
+    simplified = simplify(graph, multiple)
+    pointwise = [layer for layer in simplified.graph.layers if is_pointwise(layer, simplified.graph)]
+    assert [simplified.graph.layer_output(layer).shape[3] for layer in pointwise] == expected
+    assert_same(graph, simplified, random_input(np.random.default_rng(0), graph.tensors[graph.input]))
 
 
 @pytest.mark.slow
