@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from mbgen.graph import ITEM_BYTES, Array, Graph, Layer, Reshape, Tensor
+from mbgen.graph import ITEM_BYTES, Array, Graph, Layer, Reshape, Tensor, macs
 from mbgen.kernel import ActivationArgument, Call, Constant, Kernel, LoweredNetwork, Scalar, WindowArgument
 from mbgen.library.identifiers import check_name
 from mbgen.passes.simplify import Removal
@@ -48,6 +48,13 @@ class Rewrites:
     removals: tuple[Removal, ...]
     kept: Mapping[str, tuple[int, ...]] = field(repr=False)
     macs: Mapping[str, int] = field(repr=False)
+
+    @classmethod
+    def none(cls, graph: Graph) -> Rewrites:
+        """Of a graph that is the model's own."""
+        channels = {layer.name: graph.layer_output(layer).shape[-1] for layer in graph.layers}
+        kept = {name: tuple(range(count)) for name, count in channels.items()}
+        return cls((), kept, {layer.name: macs(layer, graph) for layer in graph.layers})
 
     def gone(self, layer: str) -> int:
         """How many channels of the model's layer are not computed."""
