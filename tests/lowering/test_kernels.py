@@ -40,8 +40,9 @@ from mbgen.graph import (
     infer_shape,
     window_output,
 )
-from mbgen.target import Target, read_target
-from tests.support.layer_network import Computed, LayerNetwork, run
+from mbgen.target import Target, load_target, read_target
+from tests.support.compilers import COMPILERS, call, check_strict, check_symbols, includes, sources
+from tests.support.layer_network import Computed, LayerNetwork, library, run
 from tests.support.layers import additions, average_pools, convolutions, dense_layers, per_tensor
 from tests.support.tools import require_target
 
@@ -132,7 +133,7 @@ def weighted_layers(net: LayerNetwork, dtype: DType) -> None:
     net.convolution(net.feed((1, 5, 5, 8), dtype), (3, 3), 8, depthwise=True, multiplier=3.1, clamp="relu")
     net.dense(net.feed((1, 9), dtype), 2)
     net.dense(net.feed((1, 16), dtype), 1001, bias=False)
-    net.dense(net.feed((1, 5), dtype), 40, multiplier=1.2)
+    net.dense(net.feed((1, 5), dtype), 32, multiplier=1.2)
 
 
 def other_layers(net: LayerNetwork, dtype: DType) -> None:
@@ -148,13 +149,14 @@ def other_layers(net: LayerNetwork, dtype: DType) -> None:
     same(net, Concat(name=net.name("concat"), inputs=(a.name, c.name, a.name), output=net.name("concat"), axis=3))
     d = net.feed((1, 2, 3, 4), dtype, a.quantization)
     same(net, Concat(name=net.name("concat"), inputs=(d.name, a.name), output=net.name("concat"), axis=1))
-    clamp = Clamp(-1.5, 2.0) if dtype == "float32" else net.clamp("relu6", a)
-    same(net, Clip(name=net.name("clip"), inputs=(a.name,), output=net.name("clip"), clamp=clamp))
-    for classes, scale in ((2, 0.1), (21, 0.03)):
+    real_clamps = (Clamp(-1.5, 2.0), Clamp(high=1.0), Clamp(low=0.5))
+    for clamp in real_clamps if dtype == "float32" else (net.clamp("relu6", a),):
+        same(net, Clip(name=net.name("clip"), inputs=(a.name,), output=net.name("clip"), clamp=clamp))
+    for shape, scale, beta in (((1, 2), 0.1, 1.0), ((1, 21), 0.03, 1.0), ((1, 2, 3, 5), 0.05, 1.7)):
         name = net.name("softmax")
-        x = net.feed((1, classes), dtype, None if dtype == "float32" else per_tensor(scale, 3))
-        net.tensor(name, (1, classes), dtype, 1 / 256, -128 if dtype == "int8" else 0)
-        net.add(Softmax(name=name, inputs=(x.name,), output=name))
+        x = net.feed(shape, dtype, None if dtype == "float32" else per_tensor(scale, 3))
+        net.tensor(name, shape, dtype, 1 / 256, -128 if dtype == "int8" else 0)
+        net.add(Softmax(name=name, inputs=(x.name,), output=name, beta=beta))
     name = net.name("logistic")
     net.tensor(name, a.shape, dtype, 1 / 256, -128 if dtype == "int8" else 0)
     net.add(Logistic(name=name, inputs=(a.name,), output=name))
@@ -228,6 +230,40 @@ def test_layers_on_a_host_without_avx(numerics: Numerics, tmp_path: Path) -> Non
     check(all_layers(numerics, TYPES[numerics]), plain, tmp_path)
 
 
+# --- the C itself --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("numerics", list(Numerics))
+@pytest.mark.parametrize(("compiler", "cpp", "target"), COMPILERS)
+def test_every_compiler_takes_every_kernel(
+    compiler: str, cpp: str, target: str, numerics: Numerics, tmp_path: Path
+) -> None:
+    directory = library(all_layers(numerics, TYPES[numerics]), load_target(target), tmp_path)
+    flags = load_target(target).c_flags
+    check_strict(directory, [compiler, *flags, "-O1", "-std=c99"], tmp_path)
+    check_strict(directory, [cpp, "-x", "c++", *flags, "-fsyntax-only", "-std=c++17"], tmp_path)
+    check_symbols(directory, [compiler, *flags, "-O0"], tmp_path, may_call=frozenset({"expf"}))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("numerics", list(Numerics))
+def test_sanitizers_find_nothing(numerics: Numerics, tmp_path: Path) -> None:
+    require_target("host")
+    directory = library(all_layers(numerics, TYPES[numerics]), load_target("host"), tmp_path)
+    main = tmp_path / "main.c"
+    main.write_text(
+        '#include "net.h"\nstatic struct net_arena arena;\nint main(void) { return (int)net_self_test(&arena); }\n'
+    )
+    sanitize = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    command = ["gcc", *load_target("host").c_flags, *sanitize, *includes(directory)]
+    call([*command, main, *sources(directory), "-lm", "-o", tmp_path / "program"])
+    call([tmp_path / "program"])
+
+
+# --- at random -----------------------------------------------------------------------------------------------------
+
+
 @st.composite
 def networks(draw: st.DrawFn, numerics: Numerics) -> Graph:
     """A dozen random layers of several kinds."""
@@ -250,7 +286,7 @@ def networks(draw: st.DrawFn, numerics: Numerics) -> Graph:
 def test_random_layers(name: str, numerics: Numerics) -> None:
     target = require_target(name)
 
-    @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
     @given(networks(numerics))
     def check_one(graph: Graph) -> None:
         with tempfile.TemporaryDirectory() as folder:
