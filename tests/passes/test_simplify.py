@@ -145,6 +145,13 @@ def test_what_goes_is_accounted_for() -> None:
         assert_same(graph, simplified, image)
 
 
+def test_equal_channels_that_nobody_reads_are_dead() -> None:
+    net = Builder((1, 1, 1, 1))
+    net.weighted(Conv2D, "input", np.array([1, 1, 2]).reshape(3, 1, 1, 1))
+    net.weighted(Conv2D, "conv_1", np.array([0, 0, 5]).reshape(1, 1, 1, 3))
+    assert simplify(net.graph()).removals == (Removal("conv_1", "dead", 2, 4),)
+
+
 def test_a_clamp_that_never_binds_is_mentioned() -> None:
     net = Builder((1, 1, 1, 1))
     weights = np.array([1, 2]).reshape(2, 1, 1, 1)
