@@ -91,7 +91,7 @@ def check_random_network(numerics: Numerics, dtype: DType, data: st.DataObject) 
 
 
 @pytest.mark.parametrize(("numerics", "dtype"), NETWORKS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_a_random_network_computes_the_same(numerics: Numerics, dtype: DType, data: st.DataObject) -> None:
     check_random_network(numerics, dtype, data)
