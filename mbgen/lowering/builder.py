@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
-from tvm import ir, tirx
+from tvm import tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
-__all__ = ["T", "build", "conditions", "constant", "grid", "local", "parameter", "scalar", "when", "widened"]
+__all__ = [
+    "Loop",
+    "T",
+    "build",
+    "conditions",
+    "constant",
+    "grid",
+    "local",
+    "loop",
+    "parameter",
+    "scalar",
+    "when",
+    "widened",
+]
 
 
 def build(body: Callable[[], None]) -> tirx.PrimFunc:
@@ -38,20 +52,41 @@ def local(name: str, shape: tuple[int, ...], dtype: str) -> Any:
     return buffer
 
 
+@dataclass(frozen=True)
+class Loop:
+    """A loop that is open."""
+
+    name: str
+    extent: int
+    variable: Any
+
+
 @contextmanager
-def grid(block: str, spatial: dict[str, int], reduce: dict[str, int] | None = None) -> Iterator[tuple[Any, ...]]:
-    """Loops over the named extents around one block; gives the block's axes, spatial ones first."""
+def loop(name: str, extent: int) -> Iterator[Loop]:
+    """A loop around several blocks, whose first axis it is."""
+    with T.serial(0, extent) as variable:
+        IRBuilder.name(name, variable)
+        yield Loop(name, extent, variable)
+
+
+@contextmanager
+def grid(
+    block: str, spatial: dict[str, int], reduce: dict[str, int] | None = None, outer: Loop | None = None
+) -> Iterator[tuple[Any, ...]]:
+    """Loops over the named extents around one block; gives the block's axes, that of `outer` and spatial ones first."""
     extents = {**spatial, **(reduce or {})}
-    with T.grid(*extents.values()) as frame:
-        loops = [frame] if isinstance(frame, ir.Var) else list(frame)
-        IRBuilder.name_many(list(extents), loops)
-        with T.sblock(block):
-            axes = []
-            for (name, extent), loop in zip(extents.items(), loops, strict=True):
-                axis = T.axis.spatial(extent, loop) if name in spatial else T.axis.reduce(extent, loop)
-                IRBuilder.name(f"v_{name}", axis)
-                axes.append(axis)
-            yield tuple(axes)
+    with ExitStack() as stack:
+        opened = [] if outer is None else [outer]
+        for name, extent in extents.items():
+            opened.append(stack.enter_context(loop(name, extent)))
+        stack.enter_context(T.sblock(block))
+        axes = []
+        for one in opened:
+            kind = T.axis.reduce if reduce and one.name in reduce else T.axis.spatial
+            axis = kind(one.extent, one.variable)
+            IRBuilder.name(f"v_{one.name}", axis)
+            axes.append(axis)
+        yield tuple(axes)
 
 
 def conditions(*cases: tuple[bool, Any]) -> Any | None:

@@ -9,7 +9,7 @@ import numpy as np
 from tvm import s_tir, tirx
 
 from mbgen.graph import INTEGER_RANGE, DType
-from mbgen.lowering.builder import T, build, constant, grid, local, parameter
+from mbgen.lowering.builder import Loop, T, build, constant, grid, local, loop, parameter
 from mbgen.lowering.epilogue import Epilogue
 from mbgen.lowering.tir import helper
 
@@ -45,10 +45,10 @@ def schedule(function: tirx.PrimFunc) -> tirx.PrimFunc:
     return sch.mod["main"]
 
 
-def _maximum(form: Rows, x: Any, greatest: Any) -> None:
+def _maximum(form: Rows, x: Any, greatest: Any, one_row: Loop) -> None:
     kind = "float32" if form.dtype == "float32" else "int32"
     start = constant(float(np.finfo(np.float32).min) if kind == "float32" else INTEGER_RANGE[form.dtype][0], kind)
-    with grid("greatest", {"row": form.rows}, {"i": form.classes}) as (row, i):
+    with grid("greatest", {}, {"i": form.classes}, one_row) as (row, i):
         T.reads(x[row, i])
         T.writes(greatest[row])
         with T.init():
@@ -69,32 +69,33 @@ def _tflite(form: Rows) -> tirx.PrimFunc:
         def exponential(row: Any, i: Any) -> Any:
             return table[greatest[row] - x[row, i].astype("int32")]
 
-        _maximum(form, x, greatest)
-        with grid("total", {"row": form.rows}, {"i": form.classes}) as (row, i):
-            T.reads(x[row, i], table[0:256], greatest[row])
-            T.writes(total[row])
-            with T.init():
-                T.buffer_store(total, constant(0, "int32"), [row])
-            wide = exponential(row, i).astype("int64") + constant(1 << (SUM_BITS - 1), "int64")
-            rounded = tirx.floordiv(wide, constant(1 << SUM_BITS, "int64")).astype("int32")
-            T.buffer_store(total, total[row] + rounded, [row])
-        with grid("zeros", {"row": form.rows}) as (row,):
-            T.reads(total[row])
-            T.writes(zeros[row])
-            T.buffer_store(zeros, helper("leading_zeros_i32", "int32", total[row]), [row])
-        with grid("inverse", {"row": form.rows}) as (row,):
-            T.reads(total[row], zeros[row])
-            T.writes(inverse[row])
-            shifted = tirx.shift_left(total[row].astype("int64"), zeros[row].astype("int64"))
-            fraction = (shifted - constant(Q31, "int64")).astype("int32")
-            T.buffer_store(inverse, helper("reciprocal_i32", "int32", fraction), [row])
-        with grid("output", {"row": form.rows, "i": form.classes}) as (row, i):
-            T.reads(x[row, i], table[0:256], greatest[row], zeros[row], inverse[row])
-            T.writes(y[row, i])
-            probability = helper(
-                "softmax_scale_i32", "int32", exponential(row, i), inverse[row], constant(35, "int32") - zeros[row]
-            )
-            T.buffer_store(y, form.epilogue.store(probability), [row, i])
+        with loop("row", form.rows) as one_row:
+            _maximum(form, x, greatest, one_row)
+            with grid("total", {}, {"i": form.classes}, one_row) as (row, i):
+                T.reads(x[row, i], table[0:256], greatest[row])
+                T.writes(total[row])
+                with T.init():
+                    T.buffer_store(total, constant(0, "int32"), [row])
+                wide = exponential(row, i).astype("int64") + constant(1 << (SUM_BITS - 1), "int64")
+                rounded = tirx.floordiv(wide, constant(1 << SUM_BITS, "int64")).astype("int32")
+                T.buffer_store(total, total[row] + rounded, [row])
+            with grid("zeros", {}, outer=one_row) as (row,):
+                T.reads(total[row])
+                T.writes(zeros[row])
+                T.buffer_store(zeros, helper("leading_zeros_i32", "int32", total[row]), [row])
+            with grid("inverse", {}, outer=one_row) as (row,):
+                T.reads(total[row], zeros[row])
+                T.writes(inverse[row])
+                shifted = tirx.shift_left(total[row].astype("int64"), zeros[row].astype("int64"))
+                fraction = (shifted - constant(Q31, "int64")).astype("int32")
+                T.buffer_store(inverse, helper("reciprocal_i32", "int32", fraction), [row])
+            with grid("output", {"i": form.classes}, outer=one_row) as (row, i):
+                T.reads(x[row, i], table[0:256], greatest[row], zeros[row], inverse[row])
+                T.writes(y[row, i])
+                probability = helper(
+                    "softmax_scale_i32", "int32", exponential(row, i), inverse[row], constant(35, "int32") - zeros[row]
+                )
+                T.buffer_store(y, form.epilogue.store(probability), [row, i])
 
     return build(body)
 
@@ -110,18 +111,19 @@ def _qdq(form: Rows) -> tirx.PrimFunc:
         def exponential(row: Any, i: Any) -> Any:
             return table[greatest[row] - x[row, i].astype("int32")]
 
-        _maximum(form, x, greatest)
-        with grid("total", {"row": form.rows}, {"i": form.classes}) as (row, i):
-            T.reads(x[row, i], table[0:256], greatest[row])
-            T.writes(total[row])
-            with T.init():
-                T.buffer_store(total, constant(0.0, "float32"), [row])
-            T.buffer_store(total, total[row] + exponential(row, i), [row])
-        with grid("output", {"row": form.rows, "i": form.classes}) as (row, i):
-            T.reads(x[row, i], table[0:256], greatest[row], total[row])
-            T.writes(y[row, i])
-            probability = exponential(row, i) / total[row] / constant(form.scale, "float32")
-            T.buffer_store(y, form.epilogue.store_float(probability), [row, i])
+        with loop("row", form.rows) as one_row:
+            _maximum(form, x, greatest, one_row)
+            with grid("total", {}, {"i": form.classes}, one_row) as (row, i):
+                T.reads(x[row, i], table[0:256], greatest[row])
+                T.writes(total[row])
+                with T.init():
+                    T.buffer_store(total, constant(0.0, "float32"), [row])
+                T.buffer_store(total, total[row] + exponential(row, i), [row])
+            with grid("output", {"i": form.classes}, outer=one_row) as (row, i):
+                T.reads(x[row, i], table[0:256], greatest[row], total[row])
+                T.writes(y[row, i])
+                probability = exponential(row, i) / total[row] / constant(form.scale, "float32")
+                T.buffer_store(y, form.epilogue.store_float(probability), [row, i])
 
     return build(body)
 
@@ -132,21 +134,22 @@ def _float(form: Rows) -> tirx.PrimFunc:
         y = parameter("output", (form.rows, form.classes), "float32")
         greatest = local("greatest", (form.rows,), "float32")
         total = local("total", (form.rows,), "float32")
-        _maximum(form, x, greatest)
-        with grid("exponential", {"row": form.rows, "i": form.classes}) as (row, i):
-            T.reads(x[row, i], greatest[row])
-            T.writes(y[row, i])
-            distance = (x[row, i] - greatest[row]) * constant(form.beta, "float32")
-            T.buffer_store(y, tirx.exp(distance), [row, i])
-        with grid("total", {"row": form.rows}, {"i": form.classes}) as (row, i):
-            T.reads(y[row, i])
-            T.writes(total[row])
-            with T.init():
-                T.buffer_store(total, constant(0.0, "float32"), [row])
-            T.buffer_store(total, total[row] + y[row, i], [row])
-        with grid("output", {"row": form.rows, "i": form.classes}) as (row, i):
-            T.reads(y[row, i], total[row])
-            T.writes(y[row, i])
-            T.buffer_store(y, y[row, i] / total[row], [row, i])
+        with loop("row", form.rows) as one_row:
+            _maximum(form, x, greatest, one_row)
+            with grid("exponential", {"i": form.classes}, outer=one_row) as (row, i):
+                T.reads(x[row, i], greatest[row])
+                T.writes(y[row, i])
+                distance = (x[row, i] - greatest[row]) * constant(form.beta, "float32")
+                T.buffer_store(y, tirx.exp(distance), [row, i])
+            with grid("total", {}, {"i": form.classes}, one_row) as (row, i):
+                T.reads(y[row, i])
+                T.writes(total[row])
+                with T.init():
+                    T.buffer_store(total, constant(0.0, "float32"), [row])
+                T.buffer_store(total, total[row] + y[row, i], [row])
+            with grid("output", {"i": form.classes}, outer=one_row) as (row, i):
+                T.reads(y[row, i], total[row])
+                T.writes(y[row, i])
+                T.buffer_store(y, y[row, i] / total[row], [row, i])
 
     return build(body)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import subprocess
 import sys
 from typing import Any
@@ -98,6 +99,22 @@ def test_no_sum_goes_to_memory() -> None:
     """Bias, rescaling and clamp are in the kernel that sums: all that it writes is the output, in its own type."""
     for kernel in lower(make_network("int8").graph, load_target("cortex-m4"), "net").kernels:
         assert [p.element for p in kernel.parameters if not p.const] == ["int8"]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("numerics", list(Numerics))
+def test_what_a_kernel_keeps_on_the_stack_does_not_grow_with_the_network(numerics: Numerics, target: str) -> None:
+    net = LayerNetwork(numerics)
+    for side in (2, 13):
+        x = net.convolution(net.feed((1, side, side, 24)), (1, 1), 32, kind="pointwise")
+        x = net.convolution(x, (3, 3), 32, depthwise=True, padding=Padding(1, 1, 1, 1))
+        name = net.name("softmax")
+        net.tensor(name, x.shape, x.dtype, 1 / 256, -128)
+        net.add(Softmax(name=name, inputs=(x.name,), output=name))
+    for kernel in lower(net.graph, load_target(target), "net").kernels:
+        arrays = re.findall(r"^ +\S+ \w+\[(\d+)\];$", kernel.body, re.MULTILINE)
+        assert arrays, kernel.symbol
+        assert sum(map(int, arrays)) <= max(load_target(target).vector_registers, 4), kernel.symbol
 
 
 # --- packing -------------------------------------------------------------------------------------------------------

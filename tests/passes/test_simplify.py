@@ -91,7 +91,7 @@ def check_random_network(numerics: Numerics, dtype: DType, data: st.DataObject) 
 
 
 @pytest.mark.parametrize(("numerics", "dtype"), NETWORKS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_a_random_network_computes_the_same(numerics: Numerics, dtype: DType, data: st.DataObject) -> None:
     check_random_network(numerics, dtype, data)
@@ -143,6 +143,13 @@ def test_what_goes_is_accounted_for() -> None:
     assert [layer.source for layer in simplified.graph.layers] == ["conv_1/value", "depthwise_1/value", "conv_2/value"]
     for image in extreme_inputs(np.random.default_rng(0), graph.tensors[graph.input]):
         assert_same(graph, simplified, image)
+
+
+def test_equal_channels_that_nobody_reads_are_dead() -> None:
+    net = Builder((1, 1, 1, 1))
+    net.weighted(Conv2D, "input", np.array([1, 1, 2]).reshape(3, 1, 1, 1))
+    net.weighted(Conv2D, "conv_1", np.array([0, 0, 5]).reshape(1, 1, 1, 3))
+    assert simplify(net.graph()).removals == (Removal("conv_1", "dead", 2, 4),)
 
 
 def test_a_clamp_that_never_binds_is_mentioned() -> None:
