@@ -61,6 +61,7 @@ class End:
 
     c_type: str
     elements: int
+    row_elements: int
     nbytes: int
     height: int
     width: int
@@ -263,6 +264,7 @@ def _end(tensor: Tensor) -> End:
     return End(
         c_type=C_TYPES[tensor.dtype],
         elements=tensor.elements,
+        row_elements=tensor.elements // height,
         nbytes=tensor.nbytes,
         height=height,
         width=width,
@@ -305,13 +307,21 @@ def _kernel(network: Network, kernel: Kernel) -> KernelText:
         else f"{'const ' if parameter.const else ''}{C_TYPES[parameter.element]} {restrict} {parameter.name}"
         for parameter in kernel.parameters
     ]
-    arrays = [parameter for parameter in kernel.parameters if isinstance(parameter, Parameter)]
-    extents = ", ".join(f"{parameter.name}[{parameter.elements}]" for parameter in arrays)
     return KernelText(
-        comment=(*map(comment, kernel.summary), f"Touches {extents}."),
+        comment=(*map(comment, kernel.summary), f"Touches {', '.join(_extents(kernel))}."),
         head=joined(f"void {kernel.symbol}(", declarations, ")"),
         body=kernel.body,
     )
+
+
+def _extents(kernel: Kernel) -> list[str]:
+    """Which elements the kernel may touch; those of a window's input lie where `rows` says."""
+    arrays = {parameter.name: parameter for parameter in kernel.parameters if isinstance(parameter, Parameter)}
+    extents = {name: f"{name}[{parameter.elements}]" for name, parameter in arrays.items()}
+    if any(isinstance(parameter, Scalar) for parameter in kernel.parameters):
+        each = arrays["input"].elements // arrays["rows"].elements
+        extents["input"] = f"{each} elements of input from each of {extents.pop('rows')}"
+    return list(extents.values())
 
 
 def _vector(name: str, vector: VectorType) -> VectorText:

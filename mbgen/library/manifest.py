@@ -15,7 +15,7 @@ from typing import Any
 
 import mbgen
 from mbgen.graph import Conv2D, Graph, Layer, Tensor, is_pointwise, macs, parameters
-from mbgen.library.network import Network
+from mbgen.library.network import Network, Place
 
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
@@ -54,11 +54,23 @@ def description(network: Network, generator: Mapping[str, str]) -> Json:
         "macs_executed": sum(macs(layer, graph) for layer in graph.layers),
         "parameters": parameters(graph),
         "arena_bytes": network.arena_bytes,
+        "arena_lower_bound": network.plan.lower_bound,
+        "peak_layer": network.plan.peak_layer,
         "constant_bytes": network.constant_bytes,
         "stack_bytes": None,
         "records": None,
         "removed": [asdict(removal) for removal in network.rewrites.removals],
         "layers": _layers(network),
+        "buffers": [
+            {
+                "name": buffer.name,
+                "offset": buffer.offset,
+                "bytes": buffer.size,
+                "first": buffer.first,
+                "last": buffer.last,
+            }
+            for buffer in network.plan.buffers
+        ],
     }
 
 
@@ -95,6 +107,10 @@ def _channels(network: Network, layer: str) -> Json | None:
     return {"of": len(left) + gone, "left": list(left)} if gone else None
 
 
+def _place(place: Place) -> Json:
+    return {"place": "output"} if place.where == "output" else {"place": place.where, "offset": place.offset}
+
+
 def _layers(network: Network) -> Iterable[Json]:
     graph = network.graph
     producers = {layer.output: layer.name for layer in graph.layers} | {graph.input: "input"}
@@ -102,7 +118,7 @@ def _layers(network: Network) -> Iterable[Json]:
     called = {call.layer: kernels[call.kernel] for call in network.lowered.calls}
     entries = []
     for layer in graph.layers:
-        output, kernel, place = graph.layer_output(layer), called.get(layer.name), network.place(layer.output)
+        output, kernel = graph.layer_output(layer), called.get(layer.name)
         entries.append(
             {
                 "name": layer.name,
@@ -115,9 +131,7 @@ def _layers(network: Network) -> Iterable[Json]:
                 "kernel": None if kernel is None else kernel.symbol,
                 "schedule": None if kernel is None else kernel.schedule,
                 "schedule_source": None if kernel is None else kernel.schedule_source,
-                "output": {"place": "output"}
-                if place.where == "output"
-                else {"place": place.where, "offset": place.offset},
+                "output": _place(network.place(layer.output)),
                 "streamed": layer.name in network.plan.streamed,
                 "channels": _channels(network, layer.name),
                 "macs_nominal": network.rewrites.macs[layer.name],

@@ -22,6 +22,9 @@ from mbgen.target import Target
 
 Option = str | int | float | bool | None
 
+_FUNCTIONS = ("begin", "push_rows", "finish", "invoke", "self_test")
+_OWN = ("arena", "status", "rows", "window", "find_rows", "rows_ready", "keep_row")  # other names that the C has
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo:
@@ -131,9 +134,18 @@ class Network:
         for buffer in self.plan.buffers:
             if buffer.name == owner:
                 return Place("arena", buffer.offset)
-        producer = next(layer.name for layer in self.graph.layers if layer.output == tensor)
-        stage = next(stage for stage in self.plan.stages if producer in stage.layers)
-        return Place("row", stage.outputs[stage.layers.index(producer)])
+        return Place("row", _row_places(self)[tensor])
+
+
+def _row_places(network: Network) -> dict[str, int]:
+    """Where each row that passes through the row pipeline is, by tensor."""
+    outputs = {layer.name: layer.output for layer in network.graph.layers}
+    passing = {
+        outputs[name]: offset
+        for stage in network.plan.stages
+        for name, offset in zip(stage.layers, stage.outputs, strict=True)
+    }
+    return {network.graph.input: network.plan.stages[0].row, **passing}
 
 
 def _check_test(network: Network) -> None:
@@ -149,25 +161,10 @@ def _check_test(network: Network) -> None:
 
 
 def _check_symbols(network: Network) -> None:
-    public = {
-        f"{network.name}_{word}"
-        for word in (
-            "begin",
-            "push_rows",
-            "finish",
-            "invoke",
-            "self_test",
-            "arena",
-            "status",
-            "rows",
-            "window",
-            "find_rows",
-            "rows_ready",
-        )
-    }
+    taken = {f"{network.name}_{word}" for word in (*_FUNCTIONS, *_OWN)}
     seen: set[str] = set()
     for symbol in (*(k.symbol for k in network.lowered.kernels), *(c.symbol for c in network.lowered.constants)):
-        if not re.fullmatch(rf"{network.name}_[a-z0-9_]+", symbol) or symbol in public:
+        if not re.fullmatch(rf"{network.name}_[a-z0-9_]+", symbol) or symbol in taken:
             raise ValueError(f"{symbol!r} cannot be a symbol of library {network.name!r}")
         if symbol in seen:
             raise ValueError(f"two kernels or constants are named {symbol!r}")
@@ -191,9 +188,17 @@ def _check_arena(network: Network) -> None:
     if plan.owner(graph.input) == plan.owner(graph.output):
         raise ValueError("the network's output is its input: there is nothing to compute")
     placed = {buffer.name for buffer in plan.buffers} | {plan.owner(graph.output)}
+    if not plan.stages and plan.owner(graph.input) not in placed:
+        raise ValueError("the plan has no place for the network's input")
     for layer in graph.layers:
         if plan.owner(layer.output) not in placed and layer.name not in plan.streamed:
             raise ValueError(f"{layer.name}: the plan has no place for its output")
+    starts = {buffer.offset for buffer in plan.buffers}
+    for stage in plan.stages:
+        if not {stage.row, *stage.outputs, *([stage.ring] if stage.ring_rows else [])} <= starts:
+            raise ValueError(f"{stage.window}: its stage uses bytes that are no buffer of the plan")
+    if plan.state not in starts:
+        raise ValueError("the count of rows is no buffer of the plan")
 
 
 def _check_calls(network: Network) -> None:

@@ -8,115 +8,127 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mbgen.graph import ITEM_BYTES, Layer
-from mbgen.kernel import ActivationArgument, ConstantArgument, WindowArgument
-from mbgen.library.network import Network
+from mbgen.graph import ITEM_BYTES, DType, Layer
+from mbgen.kernel import ConstantArgument, WindowArgument
+from mbgen.library.network import Network, Place
 from mbgen.library.text import C_TYPES, joined
-from mbgen.plan import Rows, Stage
+from mbgen.library.text import shape as shape_text
+from mbgen.plan import Stage
 
-
-@dataclass(frozen=True)
-class RowsText:
-    """How the rows of a layer follow from those before it: the members of a `struct NAME_rows`, in order."""
-
-    layer: str
-    values: str
+# the members of a `struct NAME_rows`, in order, and what they mean
+_MEMBERS = (
+    ("height", "rows of the input"),
+    ("kh", "rows of a window"),
+    ("stride", "input rows from one window to the next"),
+    ("dilation", "input rows from one row of a window to the next"),
+    ("top", "rows of padding above the input"),
+    ("pitch", "elements from one row to the next"),
+)
+# more of them where there is a row pipeline
+_STAGE_MEMBERS = (
+    ("oh", "rows of the output"),
+    ("slots", "input row q is in slot q % slots of the ring"),
+    ("newest", "elements from the ring to the row that came last, until it is in its slot"),
+)
 
 
 @dataclass(frozen=True)
 class StepText:
     """One kernel call of a stage."""
 
-    index: int
-    layer: str
+    index: int  # of the layer
     call: str
 
 
 @dataclass(frozen=True)
 class StageText:
-    """A function that takes one row of the input of `window` and makes the rows that it completes."""
+    """A function that takes one row of its window layer's input and makes the rows that this completes."""
 
     number: int
     layers: str  # names, joined
     shapes: str
+    rows: str  # C name of the window layer's `struct NAME_rows`
+    row: int  # bytes from the start of the arena to the newest row
+    ring: int  # bytes from the start of the arena to the rows before it
+    ring_address: str
+    kept: int  # how many these are
     window: StepText
     pointwise: tuple[StepText, ...]
-    row: int  # bytes from the start of the arena to the newest row
-    row_element: int  # the same in elements
-    row_bytes: int
-    ring: int  # bytes; 0 rows kept: the newest row is all that a window reads
-    kept: int
-    last: bool
 
 
 @dataclass(frozen=True)
 class Program:
-    """All that NAME.c is printed from beside names and hooks."""
+    """All that NAME.c is printed from beside names, layers and hooks."""
 
-    rows: tuple[RowsText, ...]
+    members: tuple[tuple[str, str], ...]  # of `struct NAME_rows`, and their comments
+    tables: tuple[str, ...]  # one for each layer that asks for windows of rows
     taps: int  # rows of the tallest window
+    find_rows: str  # functions' heads
+    keep_row: str | None  # None: no stage has a ring
     stages: tuple[StageText, ...]
     tail: tuple[str | None, ...]  # statements of each layer after the pipeline; None where only the shape changes
     windows_in_tail: bool
-    input_rows: int
-    input_row_bytes: int
-    input_row_elements: int
-    input_place: int  # where a row goes: the first stage's, or the whole input's first
-    whole_input: bool
-    state: int
+    input: str  # address of the row that comes or, without stages, of the whole input
+    state: int  # bytes from the start of the arena to the count of rows
 
 
 def program(network: Network) -> Program:
     """The program of a network whose plan and calls agree (Network has checked them)."""
-    plan, graph = network.plan, network.graph
-    streamed = len(plan.streamed)
-    windows = [layer for layer in graph.layers if _is_window(network, layer.name)]
-    shape = network.input.shape
-    input_rows = shape[1] if len(shape) == 4 else 1
-    tail = graph.layers[streamed:]
+    plan, graph, name = network.plan, network.graph, network.name
+    tail = graph.layers[len(plan.streamed) :]
+    windows = [layer for layer in graph.layers if _is_window(network, layer)]
+    members = _MEMBERS + _STAGE_MEMBERS if plan.stages else _MEMBERS
+    tables = [(f"{name}_{layer.name}_rows", _rows(network, layer)) for layer in windows]
+    stages = tuple(_stage(network, number, stage) for number, stage in enumerate(plan.stages, 1))
+    layer_rows, newest = f"const struct {name}_rows *layer", ["int32_t newest"] if plan.stages else []
+    first = Place("arena", plan.stages[0].row) if plan.stages else network.place(graph.input)
     return Program(
-        rows=tuple(_rows(network, layer) for layer in windows),
-        taps=max((plan.rows[layer.name].kh for layer in windows), default=1),
-        stages=tuple(_stage(network, number, stage) for number, stage in enumerate(plan.stages, 1)),
+        members=members,
+        tables=tuple(
+            joined(f"static const struct {name}_rows {table} = {{", [str(values[key]) for key, _ in members], "};")
+            for table, values in tables
+        ),
+        taps=max((plan.rows[layer.name].kh for layer in windows), default=0),
+        find_rows=joined(
+            f"static void {name}_find_rows(", [f"struct {name}_window *window", layer_rows, "int32_t oh", *newest], ")"
+        ),
+        keep_row=joined(
+            f"static int32_t {name}_keep_row(",
+            [f"{C_TYPES[network.input.dtype]} *ring", layer_rows, "int32_t row"],
+            ")",
+        )
+        if any(stage.kept for stage in stages)
+        else None,
+        stages=stages,
         tail=tuple(_statements(network, layer) for layer in tail),
-        windows_in_tail=any(_is_window(network, layer.name) for layer in tail),
-        input_rows=input_rows,
-        input_row_bytes=network.input.nbytes // input_rows,
-        input_row_elements=network.input.elements // input_rows,
-        input_place=plan.stages[0].row if plan.stages else network.place(graph.input).offset,
-        whole_input=not plan.stages,
+        windows_in_tail=any(_is_window(network, layer) for layer in tail),
+        input=_address(first, "int8"),  # memcpy takes any pointer
         state=plan.state,
     )
 
 
-def _is_window(network: Network, layer: str) -> bool:
+def _is_window(network: Network, layer: Layer) -> bool:
     """Whether the layer's kernel asks where the rows of a window lie."""
-    call = network.calls.get(layer)
+    call = network.calls.get(layer.name)
     return call is not None and any(isinstance(argument, WindowArgument) for argument in call.arguments)
 
 
-def _rows(network: Network, layer: Layer) -> RowsText:
-    """The struct's members: height, oh, kh, stride, dilation, top, kept, first, pitch."""
-    plan = network.plan
-    rows = plan.rows[layer.name]
-    stage = next((stage for stage in plan.stages if stage.window == layer.name), None)
+def _rows(network: Network, layer: Layer) -> dict[str, int]:
+    """The values of a `struct NAME_rows` by member."""
+    rows = network.plan.rows[layer.name]
     item = ITEM_BYTES[network.graph.tensors[layer.inputs[0]].dtype]
-    if stage is not None:
-        slots, place = max(stage.ring_rows, 1), stage.ring
-    else:
-        slots, place = rows.height, network.place(layer.inputs[0]).offset
-    members = (
-        rows.height,
-        rows.oh,
-        rows.kh,
-        rows.stride,
-        rows.dilation,
-        rows.top,
-        slots,
-        place // item,
-        rows.input_row,
-    )
-    return RowsText(layer.name, ", ".join(map(str, members)))
+    stage = next((stage for stage in network.plan.stages if stage.window == layer.name), None)
+    return {
+        "height": rows.height,
+        "kh": rows.kh,
+        "stride": rows.stride,
+        "dilation": rows.dilation,
+        "top": rows.top,
+        "pitch": rows.input_row,
+        "oh": rows.oh,
+        "slots": rows.height if stage is None else max(stage.ring_rows, 1),
+        "newest": 0 if stage is None or not stage.ring_rows else (stage.row - stage.ring) // item,
+    }
 
 
 # --- the row pipeline ----------------------------------------------------------------------------------------------
@@ -124,38 +136,32 @@ def _rows(network: Network, layer: Layer) -> RowsText:
 
 def _stage(network: Network, number: int, stage: Stage) -> StageText:
     graph = network.graph
-    layers = {layer.name: layer for layer in graph.layers}
-    source = graph.tensors[layers[stage.window].inputs[0]]
-    target = graph.layer_output(layers[stage.layers[-1]])
-    item, row_bytes = ITEM_BYTES[source.dtype], network.plan.rows[stage.window].input_row * ITEM_BYTES[source.dtype]
-    last = stage is network.plan.stages[-1]
+    layers = {layer.name: (index, layer) for index, layer in enumerate(graph.layers)}
+    element = graph.layer_inputs(layers[stage.window][1])[0].dtype
+    source, ring = Place("arena", stage.row), _address(Place("arena", stage.ring), element)
+    memory = "ring" if stage.ring_rows else _address(source, element)
     steps = []
-    before = stage.row
-    for name, place in zip(stage.layers, stage.outputs, strict=True):
-        layer = layers[name]
-        final = last and name == stage.layers[-1]
-        step = network.plan.rows[name].output_row * ITEM_BYTES[graph.layer_output(layer).dtype] if final else 0
-        inputs = _address(before, "", graph.layer_inputs(layer)[0].dtype)
-        output = _address(place, f" + oh * {step}" if step else "", graph.layer_output(layer).dtype)
-        steps.append(StepText(graph.layers.index(layer), name, _call(network, layer, [inputs], output, 8)))
-        before = place
+    for name, offset in zip(stage.layers, stage.outputs, strict=True):
+        index, layer = layers[name]
+        output, dtype = Place("arena", offset), graph.layer_output(layer).dtype
+        whole = network.place(layer.output).where == "arena"
+        step = network.plan.rows[name].output_row * ITEM_BYTES[dtype] if whole else 0
+        given = memory if name == stage.window else _address(source, graph.layer_inputs(layer)[0].dtype)
+        steps.append(StepText(index, _call(network, layer, [given], _address(output, dtype, step), 8)))
+        source = output
+    first, last = layers[stage.window][1], layers[stage.layers[-1]][1]
     return StageText(
         number=number,
         layers=" and ".join(stage.layers),
-        shapes=f"{_spelled(source.shape)} -> {_spelled(target.shape)}",
+        shapes=f"{shape_text(graph.layer_inputs(first)[0].shape)} -> {shape_text(graph.layer_output(last).shape)}",
+        rows=f"{network.name}_{stage.window}_rows",
+        row=stage.row,
+        ring=stage.ring,
+        ring_address=ring,
+        kept=stage.ring_rows,
         window=steps[0],
         pointwise=tuple(steps[1:]),
-        row=stage.row,
-        row_element=stage.row // item,
-        row_bytes=row_bytes,
-        ring=stage.ring,
-        kept=stage.ring_rows,
-        last=last,
     )
-
-
-def _spelled(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape[1:]))
 
 
 # --- the layers after it -------------------------------------------------------------------------------------------
@@ -165,58 +171,51 @@ def _statements(network: Network, layer: Layer) -> str | None:
     """C statements that run one layer, indented once."""
     if layer.name not in network.calls:
         return None
-    walk = network.plan.walks.get(layer.name)
+    graph, walk = network.graph, network.plan.walks.get(layer.name)
+    places = [(network.place(tensor.name), tensor.dtype) for tensor in graph.layer_inputs(layer)]
+    output = network.place(layer.output), graph.layer_output(layer).dtype
     if walk is None:
-        inputs = [_tensor(network, name) for name in layer.inputs]
-        return _call(network, layer, inputs, _tensor(network, layer.output), 4)
-    rows, graph = network.plan.rows[layer.name], network.graph
-    step_in = rows.input_row * ITEM_BYTES[graph.layer_inputs(layer)[0].dtype]
-    step_out = rows.output_row * ITEM_BYTES[graph.layer_output(layer).dtype]
-    source = _tensor(network, layer.inputs[0], f"oh * {step_in}")
-    body = _call(network, layer, [source], _tensor(network, layer.output, f"oh * {step_out}"), 8)
-    lines = [_loop(rows, walk)]
-    if _is_window(network, layer.name):
-        lines.append(f"        {network.name}_find_rows(&window, &{network.name}_{layer.name}_rows, oh, -1, 0);")
-    return "\n".join([*lines, body, "    }"])
+        return _call(network, layer, [_address(*place) for place in places], _address(*output), 4)
+    rows = network.plan.rows[layer.name]
+    window = _is_window(network, layer)
+    source = _address(*places[0], 0 if window else rows.input_row * ITEM_BYTES[places[0][1]])
+    target = _address(*output, rows.output_row * ITEM_BYTES[output[1]])
+    upwards = f"    for (int32_t oh = 0; oh < {rows.oh}; oh++) {{"
+    downwards = f"    for (int32_t oh = {rows.oh - 1}; oh >= 0; oh--) {{"
+    lines = [upwards if walk > 0 else downwards]
+    if window:
+        given = ["&window", f"&{network.name}_{layer.name}_rows", "oh"]
+        if network.plan.stages:
+            given.append(f"{network.name.upper()}_IN_ITS_SLOT")
+        lines.append(joined(f"        {network.name}_find_rows(", given, ");"))
+    return "\n".join([*lines, _call(network, layer, [source], target, 8), "    }"])
 
 
-def _loop(rows: Rows, walk: int) -> str:
-    if walk > 0:
-        return f"    for (int32_t oh = 0; oh < {rows.oh}; oh++) {{"
-    return f"    for (int32_t oh = {rows.oh - 1}; oh >= 0; oh--) {{"
-
-
-def _tensor(network: Network, name: str, step: str = "") -> str:
-    """Address of a tensor, or of a row of it at `step` bytes."""
-    place, dtype = network.place(name), network.graph.tensors[name].dtype
+def _address(place: Place, dtype: DType, step: int = 0) -> str:
+    """The address of a tensor or, `step` bytes after each other, of its row `oh`."""
     if place.where == "output":
-        item = ITEM_BYTES[dtype]
-        if not step:
-            return "output"
-        variable, _, size = step.partition(" * ")
-        return f"output + {variable} * {int(size) // item}"
-    return _address(place.offset, f" + {step}" if step else "", dtype)
-
-
-def _address(offset: int, step: str, dtype: str) -> str:
-    address = f"arena->bytes + {offset}{step}" if offset else f"arena->bytes{step}"
+        return f"output + oh * {step // ITEM_BYTES[dtype]}" if step else "output"
+    terms = [*([str(place.offset)] if place.offset else []), *([f"oh * {step}"] if step else [])]
+    address = " + ".join(["arena->bytes", *terms])
     if dtype == "int8":
         return address
-    inner = f"({address})" if " " in address else address
+    inner = f"({address})" if terms else address
     return f"({C_TYPES[dtype]} *){'(void *)' if ITEM_BYTES[dtype] > 1 else ''}{inner}"
 
 
 def _call(network: Network, layer: Layer, inputs: Sequence[str], output: str, indent: int) -> str:
-    """The call of a layer's kernel with the addresses of its inputs and output, indented by `indent` spaces."""
+    """The call of a layer's kernel, indented by `indent` spaces.
+
+    `inputs` are the addresses of its inputs; of a window layer's, that from which rows are counted.
+    """
     call = network.calls[layer.name]
     sources = iter(inputs)
-    memory = _address(0, "", network.graph.tensors[layer.inputs[0]].dtype)
     given = []
     for argument in call.arguments:
         if isinstance(argument, ConstantArgument):
             given.append(argument.symbol)
-        elif isinstance(argument, ActivationArgument):
-            given.append(output if argument.tensor == layer.output else next(sources))
+        elif isinstance(argument, WindowArgument):
+            given.append(next(sources) if argument.part == "input" else f"window.{argument.part}")
         else:
-            given.append(memory if argument.part == "input" else f"window.{argument.part}")
+            given.append(output if argument.tensor == layer.output else next(sources))
     return joined(f"{' ' * indent}{call.kernel}(", given, ");")

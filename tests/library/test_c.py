@@ -13,6 +13,7 @@ import pytest
 from mbgen.graph import DType, Quantization, Tensor
 from mbgen.images import PREPROCESSING, quantize_pixels
 from mbgen.library import Network, render, write
+from mbgen.library.text import C_TYPES
 from mbgen.target import Target, load_target
 from tests.support.compilers import (
     C_STANDARDS,
@@ -26,13 +27,21 @@ from tests.support.compilers import (
     need,
     sources,
 )
-from tests.support.tiny_network import make_network
+from tests.support.tiny_network import Form, make_network
 
-DTYPES: tuple[DType, ...] = ("int8", "uint8", "float32")
+LIBRARIES: tuple[tuple[DType, Form], ...] = (
+    ("int8", "rows"),
+    ("int8", "whole"),
+    ("uint8", "whole"),
+    ("float32", "rows"),
+    ("float32", "whole"),
+)
 
 
-def library(folder: Path, dtype: DType = "int8", name: str = "tiny", target: str = "host") -> tuple[Path, Network]:
-    network = make_network(dtype, name=name, target=target)
+def library(
+    folder: Path, dtype: DType = "int8", form: Form = "rows", name: str = "tiny", target: str = "host"
+) -> tuple[Path, Network]:
+    network = make_network(dtype, form, name=name, target=target)
     write(render(network), folder / name)
     return folder / name, network
 
@@ -51,20 +60,22 @@ def public_headers(directory: Path) -> list[Path]:
     return sorted((directory / "include").glob("*.h"))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("dtype", "form"), LIBRARIES)
 @pytest.mark.parametrize(("compiler", "_", "target"), COMPILERS)
 @pytest.mark.parametrize("standard", C_STANDARDS)
 def test_sources_and_headers_compile_without_a_warning(
-    dtype: DType, compiler: str, _: str, target: str, standard: str, tmp_path: Path
+    dtype: DType, form: Form, compiler: str, _: str, target: str, standard: str, tmp_path: Path
 ) -> None:
-    directory, network = library(tmp_path, dtype, target=target)
+    directory, network = library(tmp_path, dtype, form, target=target)
     check_strict(directory, [compiler, *network.target.c_flags, f"-std={standard}"], tmp_path)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("dtype", "form"), LIBRARIES)
 @pytest.mark.parametrize(("_", "compiler", "target"), COMPILERS)
-def test_sources_and_headers_are_also_cpp(dtype: DType, _: str, compiler: str, target: str, tmp_path: Path) -> None:
-    directory, network = library(tmp_path, dtype, target=target)
+def test_sources_and_headers_are_also_cpp(
+    dtype: DType, form: Form, _: str, compiler: str, target: str, tmp_path: Path
+) -> None:
+    directory, network = library(tmp_path, dtype, form, target=target)
     flags = [*network.target.c_flags, *STRICT, *includes(directory)]
     compile_objects([compiler, "-x", "c++", "-std=c++17", *flags], sources(directory), tmp_path)
     caller = tmp_path / "caller.cpp"
@@ -73,9 +84,9 @@ def test_sources_and_headers_are_also_cpp(dtype: DType, _: str, compiler: str, t
         call([compiler, f"-std={standard}", *flags, "-fsyntax-only", caller])
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_cpp_programs_link_with_a_library_built_as_c(dtype: DType, tmp_path: Path) -> None:
-    directory, network = library(tmp_path, dtype)
+@pytest.mark.parametrize(("dtype", "form"), LIBRARIES)
+def test_cpp_programs_link_with_a_library_built_as_c(dtype: DType, form: Form, tmp_path: Path) -> None:
+    directory, network = library(tmp_path, dtype, form)
     objects = compile_objects(["gcc", *network.target.c_flags, *includes(directory)], sources(directory), tmp_path)
     main = tmp_path / "main.cpp"
     main.write_text(
@@ -87,16 +98,16 @@ def test_cpp_programs_link_with_a_library_built_as_c(dtype: DType, tmp_path: Pat
     call([tmp_path / "program"])
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("dtype", "form"), LIBRARIES)
 @pytest.mark.parametrize(("compiler", "_", "target"), COMPILERS)
-def test_symbols(dtype: DType, compiler: str, _: str, target: str, tmp_path: Path) -> None:
-    directory, network = library(tmp_path, dtype, target=target)
+def test_symbols(dtype: DType, form: Form, compiler: str, _: str, target: str, tmp_path: Path) -> None:
+    directory, network = library(tmp_path, dtype, form, target=target)
     check_symbols(directory, [compiler, *network.target.c_flags], tmp_path, may_call=frozenset())
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_the_self_test_passes(dtype: DType, tmp_path: Path) -> None:
-    directory, network = library(tmp_path, dtype)
+@pytest.mark.parametrize(("dtype", "form"), LIBRARIES)
+def test_the_self_test_passes(dtype: DType, form: Form, tmp_path: Path) -> None:
+    directory, network = library(tmp_path, dtype, form)
     main = """
         #include "tiny.h"
         static struct tiny_arena arena;
@@ -105,9 +116,9 @@ def test_the_self_test_passes(dtype: DType, tmp_path: Path) -> None:
     run(tmp_path, main, [directory], network.target)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_the_self_test_fails_on_another_answer(dtype: DType, tmp_path: Path) -> None:
-    network = make_network(dtype)
+@pytest.mark.parametrize(("dtype", "form"), LIBRARIES)
+def test_the_self_test_fails_on_another_answer(dtype: DType, form: Form, tmp_path: Path) -> None:
+    network = make_network(dtype, form)
     wrong = network.test_output.copy()
     wrong.flat[-1] += 1
     write(render(dataclasses.replace(network, test_output=wrong)), tmp_path / "tiny")
@@ -152,10 +163,10 @@ def test_the_self_test_is_linked_only_if_called(tmp_path: Path) -> None:
     assert "tiny_self_test" not in linked
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_sanitizers_find_nothing(dtype: DType, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("dtype", "form"), LIBRARIES)
+def test_sanitizers_find_nothing(dtype: DType, form: Form, tmp_path: Path) -> None:
     """Every buffer is exactly as large as it must be, on the heap, and so watched on both sides."""
-    directory, network = library(tmp_path, dtype)
+    directory, network = library(tmp_path, dtype, form)
     c_type = {"int8": "int8_t", "uint8": "uint8_t", "float32": "float"}[dtype]
     image = '#include "tiny_image.h"' if dtype != "float32" else ""
     quantize = (
@@ -275,25 +286,27 @@ def test_null_pointers_are_refused(tmp_path: Path) -> None:
     assert run(tmp_path, main, [directory], network.target) == "111420"
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_macros_tell_the_sizes_and_can_stand_in_if(dtype: DType, tmp_path: Path) -> None:
-    directory, network = library(tmp_path, dtype)
+@pytest.mark.parametrize(("dtype", "form"), LIBRARIES)
+def test_macros_tell_the_sizes_and_can_stand_in_if(dtype: DType, form: Form, tmp_path: Path) -> None:
+    directory, network = library(tmp_path, dtype, form)
     item = network.input.nbytes // network.input.elements
+    height, width, classes = (25, 19, 4) if form == "rows" else (4, 4, 8)
     expected = {
         "ARENA_BYTES": network.arena_bytes,
         "ARENA_ALIGNMENT": network.target.alignment,
         "CONSTANT_BYTES": sum(constant.data.nbytes for constant in network.lowered.constants),
-        "LAYER_COUNT": 4,
-        "INPUT_HEIGHT": 4,
-        "INPUT_WIDTH": 4,
+        "LAYER_COUNT": len(network.graph.layers),
+        "INPUT_HEIGHT": height,
+        "INPUT_WIDTH": width,
         "INPUT_CHANNELS": 3,
-        "INPUT_ELEMENTS": 48,
-        "INPUT_BYTES": 48 * item,
+        "INPUT_ROW_ELEMENTS": width * 3,
+        "INPUT_ELEMENTS": height * width * 3,
+        "INPUT_BYTES": height * width * 3 * item,
         "OUTPUT_HEIGHT": 1,
         "OUTPUT_WIDTH": 1,
-        "OUTPUT_CHANNELS": 8,
-        "OUTPUT_ELEMENTS": 8,
-        "OUTPUT_BYTES": 8 * item,
+        "OUTPUT_CHANNELS": classes,
+        "OUTPUT_ELEMENTS": classes,
+        "OUTPUT_BYTES": classes * item,
     }
     real = {}
     for side, tensor in (("INPUT", network.input), ("OUTPUT", network.output)):
@@ -368,47 +381,105 @@ def test_constants_are_aligned(dtype: DType, target: str, tmp_path: Path) -> Non
     assert all(address % load_target(target).alignment == 0 for address in addresses.values())
 
 
+HOOKS = """
+void note(char end, int layer);
+#define TINY_LAYER_BEGIN(i) note('<', i)
+#define TINY_LAYER_END(i) note(arena->bytes != 0 ? '>' : '!', i)
+"""
+NOTING = """
+    #include <stdio.h>
+    #include "tiny.h"
+    static struct tiny_arena arena;
+    void note(char end, int layer) { printf("%c%d", end, layer); }
+    int main(void) { return (int)tiny_self_test(&arena); }
+"""
+
+
 def test_hooks_run_around_every_layer(tmp_path: Path) -> None:
-    directory, network = library(tmp_path)
-    hooks = tmp_path / "hooks.h"
-    hooks.write_text(
-        "void note(char end, int layer);\n"
-        "#define TINY_LAYER_BEGIN(i) note('<', i)\n"
-        "#define TINY_LAYER_END(i) note(arena->bytes != 0 && input != 0 && output != 0 ? '>' : '!', i)\n"
-    )
-    main = """
-        #include <stdio.h>
-        #include "tiny.h"
-        static struct tiny_arena arena;
-        void note(char end, int layer) { printf("%c%d", end, layer); }
-        int main(void) { return (int)tiny_self_test(&arena); }
-    """
-    printed = run(tmp_path, main, [directory], network.target, flags=("-include", str(hooks)))
+    directory, network = library(tmp_path, form="whole")
+    (tmp_path / "hooks.h").write_text(HOOKS)
+    printed = run(tmp_path, NOTING, [directory], network.target, flags=("-include", str(tmp_path / "hooks.h")))
     assert printed == "<0>0<1>1<2>2<3>3"
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_the_example_in_the_readme_compiles_and_runs(dtype: DType, tmp_path: Path) -> None:
-    directory, network = library(tmp_path, dtype)
+def test_hooks_run_around_every_row_in_the_row_pipeline(tmp_path: Path) -> None:
+    directory, network = library(tmp_path)
+    (tmp_path / "hooks.h").write_text(HOOKS)
+    printed = run(tmp_path, NOTING, [directory], network.target, flags=("-include", str(tmp_path / "hooks.h")))
+    rows = [network.graph.layer_output(layer).shape[1] for layer in network.graph.layers[:5]]
+    assert [printed.count(f"<{index}>{index}") for index in range(8)] == [*rows, 1, 1, 1]
+    # with a row of padding above, the first row of a 3x3 is made when two have come; stride 2 lets one row pass
+    assert printed.startswith("<0>0<0>0<1>1<2>2<0>0<1>1<2>2<3>3<4>4")
+    assert printed.endswith("<3>3<4>4<5>5<6>6<7>7")
+
+
+@pytest.mark.parametrize(("dtype", "form"), LIBRARIES)
+def test_the_examples_in_the_readme_compile_and_run(dtype: DType, form: Form, tmp_path: Path) -> None:
+    directory, network = library(tmp_path, dtype, form)
     examples = re.findall(r"```c\n(.*?)```", (directory / "README.md").read_text(), flags=re.DOTALL)
-    assert "class" in run(tmp_path, examples[0], [directory], network.target, flags=("-std=c99",))
+    whole, camera, profile = examples
+    assert "class" in run(tmp_path, whole, [directory], network.target, flags=("-std=c99",))
+    assert run(tmp_path, camera + camera_main(network), [directory], network.target, flags=("-std=c99",)) == "1"
     hooks = tmp_path / "profile.h"
-    hooks.write_text(examples[1])
+    hooks.write_text(profile)
     counting = (
-        examples[0]
+        whole
         + "void profile_begin(int layer) { putchar('0' + layer); }\nvoid profile_end(int layer) { (void)layer; }\n"
     )
-    assert "0123" in run(tmp_path, counting, [directory], network.target, flags=("-include", str(hooks)))
+    last = f"{len(network.graph.layers) - 2}{len(network.graph.layers) - 1}"
+    assert last in run(tmp_path, counting, [directory], network.target, flags=("-include", str(hooks)))
 
 
-def test_the_example_without_a_known_preprocessing(tmp_path: Path) -> None:
-    network = make_network(options={})
+def camera_main(network: Network) -> str:
+    """A camera and a program for the README's example: is its answer that of the whole picture?"""
+    pixel = "uint8_t" if network.options["preprocess"] else "float"
+    image = '#include "tiny_image.h"' if network.input.dtype != "float32" else ""
+    made = "pixels" if pixel == "uint8_t" else "image"
+    convert = f"tiny_input_from_{made}(scene, input);" if image else "memcpy(input, scene, sizeof input);"
+    types = C_TYPES[network.input.dtype], C_TYPES[network.output.dtype]
+    return f"""
+        #include <stdio.h>
+        #include <string.h>
+        {image}
+        static {pixel} scene[TINY_INPUT_ELEMENTS];
+        static {types[0]} input[TINY_INPUT_ELEMENTS];
+        static struct tiny_arena arena;
+
+        void camera_read_row({pixel} pixels[TINY_INPUT_ROW_ELEMENTS])
+        {{
+            static size_t next;
+
+            memcpy(pixels, scene + next, TINY_INPUT_ROW_ELEMENTS * sizeof scene[0]);
+            next = (next + TINY_INPUT_ROW_ELEMENTS) % TINY_INPUT_ELEMENTS;
+        }}
+
+        int main(void)
+        {{
+            {types[1]} whole[TINY_OUTPUT_ELEMENTS], by_row[TINY_OUTPUT_ELEMENTS] = {{0}};
+
+            for (size_t i = 0; i < TINY_INPUT_ELEMENTS; i++) {{
+                scene[i] = ({pixel})(i * 7 % 251);
+            }}
+            {convert}
+            if (tiny_invoke(&arena, input, whole) != TINY_OK || classify_frame(&arena, by_row) != TINY_OK) {{
+                return 1;
+            }}
+            printf("%d", memcmp(whole, by_row, sizeof whole) == 0);
+            return 0;
+        }}
+    """
+
+
+@pytest.mark.parametrize("form", ["rows", "whole"])
+def test_the_examples_without_a_known_preprocessing(form: Form, tmp_path: Path) -> None:
+    network = make_network(form=form, options={"preprocess": None})
     write(render(network), tmp_path / "tiny")
     header = (tmp_path / "tiny" / "include" / "tiny_image.h").read_text()
     assert "tiny_input_from_pixels" not in header
-    (example, *_) = re.findall(r"```c\n(.*?)```", (tmp_path / "tiny" / "README.md").read_text(), flags=re.DOTALL)
-    assert "tiny_input_from_image" in example
-    assert "class" in run(tmp_path, example, [tmp_path / "tiny"], network.target)
+    whole, camera, _ = re.findall(r"```c\n(.*?)```", (tmp_path / "tiny" / "README.md").read_text(), flags=re.DOTALL)
+    assert "tiny_input_from_image" in whole
+    assert "class" in run(tmp_path, whole, [tmp_path / "tiny"], network.target)
+    assert run(tmp_path, camera + camera_main(network), [tmp_path / "tiny"], network.target) == "1"
 
 
 def test_cmake_builds_and_links_it(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import mbgen
 from mbgen.graph import Conv2D, DType, Mean
 from mbgen.library import render
 from mbgen.library.manifest import operator
-from tests.support.tiny_network import make_network
+from tests.support.tiny_network import Form, make_network
 
 SCHEMA = json.loads((Path(__file__).resolve().parents[2] / "docs" / "manifest.schema.json").read_text(encoding="utf-8"))
 
@@ -23,9 +24,10 @@ def manifest(dtype: DType = "int8", **changes: Any) -> Any:
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "float32"])
-def test_it_is_valid(dtype: DType) -> None:
+@pytest.mark.parametrize("form", ["whole", "rows"])
+def test_it_is_valid(dtype: DType, form: Form) -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
-    jsonschema.Draft202012Validator(SCHEMA).validate(manifest(dtype, reference=("model.onnx", b"onnx")))
+    jsonschema.Draft202012Validator(SCHEMA).validate(manifest(dtype, form=form, reference=("model.onnx", b"onnx")))
 
 
 def schema_objects(schema: Any) -> list[Any]:
@@ -54,6 +56,8 @@ def test_totals_and_origin() -> None:
     content = manifest()
     assert content["generator"] == {"mbgen": mbgen.__version__, "tvm": importlib.metadata.version("apache-tvm")}
     assert content["arena_bytes"] == 256
+    assert content["arena_lower_bound"] == 256
+    assert content["peak_layer"] == "depthwise_1"
     assert content["constant_bytes"] == 24 + 72 + 2 * 3 * 8 * 4
     assert content["parameters"] == 24 + 72 + 2 * 8
     assert content["macs_nominal"] == content["macs_executed"] == 16 * 8 * 3 + 16 * 8 * 9
@@ -80,6 +84,33 @@ def test_layers() -> None:
     assert [layer["kernel"] for layer in layers] == ["tiny_pointwise_1", "tiny_depthwise_1", "tiny_pool_1", None]
     assert [layer["schedule_source"] for layer in layers] == ["default", "default", "default", None]
     assert layers[0]["quantization"] == {"scale": [0.02], "zero_point": [-128]}
+
+
+def test_layers_of_the_row_pipeline() -> None:
+    layers = manifest(form="rows")["layers"]
+    streamed = ["conv_1", "depthwise_1", "pointwise_1", "depthwise_2", "pointwise_2"]
+    assert [layer["name"] for layer in layers if layer["streamed"]] == streamed
+    assert [layer["output"]["place"] for layer in layers] == [*["row"] * 4, "arena", "arena", "output", "output"]
+
+
+@pytest.mark.parametrize("form", ["whole", "rows"])
+def test_buffers(form: Form) -> None:
+    content = manifest(form=form)
+    assert all(list(buffer) == SCHEMA["properties"]["buffers"]["items"]["required"] for buffer in content["buffers"])
+    names = [layer["name"] for layer in content["layers"]]
+    buffers = {buffer["name"]: buffer for buffer in content["buffers"]}
+    assert max(buffer["offset"] + buffer["bytes"] for buffer in buffers.values()) <= content["arena_bytes"]
+    for index, layer in enumerate(content["layers"]):
+        if layer["output"]["place"] == "arena":
+            buffer = buffers[layer["name"]]
+            assert buffer["offset"] == layer["output"]["offset"]
+            assert buffer["bytes"] == math.prod(layer["output_shape"])
+            reader = next(number for number, other in enumerate(content["layers"]) if layer["name"] in other["inputs"])
+            assert (buffer["first"], buffer["last"]) == (index, reader)
+    if form == "rows":
+        lasting = {(buffers[name]["first"], buffers[name]["last"]) for name in buffers if name not in names}
+        assert lasting == {(0, names.index("pointwise_2"))}
+        assert {"ring of conv_1", "ring of depthwise_1", "ring of depthwise_2", "rows so far"} < buffers.keys()
 
 
 def test_float_tensors_have_no_quantization() -> None:

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from mbgen.errors import InputError
-from mbgen.kernel import ActivationArgument, ConstantArgument
+from mbgen.kernel import ActivationArgument, Argument, ConstantArgument, Parameter, WindowArgument
 from mbgen.library import Network
 from mbgen.library.network import Place
-from mbgen.plan import Buffer
 from tests.support.tiny_network import make_network
 
 
@@ -34,7 +33,7 @@ def first_constant(network: Network, **changes: Any) -> Any:
     return relowered(network, constants=(dataclasses.replace(first, **changes), *others))
 
 
-def first_call(network: Network, index: int, argument: ActivationArgument | ConstantArgument) -> Any:
+def first_call(network: Network, index: int, argument: Argument) -> Any:
     first, *others = network.lowered.calls
     arguments = list(first.arguments)
     arguments[index] = argument
@@ -43,20 +42,28 @@ def first_call(network: Network, index: int, argument: ActivationArgument | Cons
 
 def test_places() -> None:
     network = make_network()
-    assert network.place("input") == Place("input")
+    assert network.place("input") == Place("arena", 0)
     assert network.place("pointwise_1") == Place("arena", 128)
     assert network.place("pool_1") == network.place("reshape_1") == Place("output")
 
 
-def test_the_arena_is_a_whole_number_of_alignments_and_never_empty() -> None:
+def test_places_of_rows() -> None:
+    network = make_network(form="rows")
+    first, second, third = network.plan.stages
+    assert network.place("input") == Place("row", first.row)
+    assert network.place("conv_1") == Place("row", second.row)
+    assert [network.place(name) for name in second.layers] == [Place("row", offset) for offset in second.outputs]
+    assert network.place("depthwise_2") == Place("row", third.outputs[0])
+    assert network.place("pointwise_2") == Place("arena", third.outputs[1])
+    assert network.place("reshape_1") == Place("output")
+
+
+def test_the_arena_is_a_whole_number_of_alignments() -> None:
     network = make_network(target="cortex-m4")
     assert network.target.alignment == 8
     for planned, expected in ((256, 256), (257, 264), (263, 264)):
         changed = dataclasses.replace(network, **replanned(network, arena_bytes=planned))
         assert changed.arena_bytes == expected
-    input_only = dataclasses.replace(network.plan, arena_bytes=0)
-    object.__setattr__(network, "plan", input_only)
-    assert network.arena_bytes == 8
 
 
 def test_options_are_sorted() -> None:
@@ -94,7 +101,7 @@ def test_the_self_test_fits() -> None:
 
 def test_symbols_are_sound() -> None:
     network = make_network()
-    for symbol in ("pointwise_1", "tiny_", "tiny_a-b", "tiny_invoke", "tiny_self_test", "tiny_A"):
+    for symbol in ("pointwise_1", "tiny_", "tiny_a-b", "tiny_invoke", "tiny_push_rows", "tiny_find_rows", "tiny_A"):
         message = f"{symbol!r} cannot be a symbol of library 'tiny'"
         check(network, first_kernel(network, symbol=symbol), message)
         check(network, first_constant(network, symbol=symbol), message)
@@ -113,15 +120,32 @@ def test_constants_are_flat_and_hold_no_nan() -> None:
 
 def test_buffers_lie_in_the_arena() -> None:
     network = make_network("float32")
-    first, second = network.plan.buffers
+    buffers = {buffer.name: buffer for buffer in network.plan.buffers}
+
+    def changed(name: str, **changes: Any) -> Any:
+        kept = [buffer for buffer in buffers.values() if buffer.name != name]
+        moved = [dataclasses.replace(buffers[name], **changes)] if changes else []
+        return replanned(network, buffers=(*kept, *moved))
+
     check(network, replanned(network, arena_bytes=1000), "pointwise_1: bytes 512 to 1024 leave the arena")
-    moved = Buffer(first.tensor, 510, first.size, first.first, first.last)
-    check(network, replanned(network, buffers=(moved, second)), "pointwise_1: offset 510 is not aligned for float32")
-    check(network, replanned(network, buffers=(second,)), "pointwise_1: the plan has no place for its output")
+    misaligned = "pointwise_1: offset 510 is not aligned for elements of 4 bytes"
+    check(network, changed("pointwise_1", offset=510), misaligned)
+    check(network, changed("pointwise_1", offset=-4), "pointwise_1: bytes -4 to 508 leave the arena")
+    check(network, changed("pointwise_1"), "pointwise_1: the plan has no place for its output")
+    check(network, changed("input"), "the plan has no place for the network's input")
+    check(network, changed("rows so far"), "the count of rows is no buffer of the plan")
     everything = {"reshape_1": "pool_1", "pool_1": "input"}
-    check(
-        network, replanned(network, alias=everything), "the network's output is its input: there is nothing to compute"
-    )
+    nothing = "the network's output is its input: there is nothing to compute"
+    check(network, replanned(network, alias=everything), nothing)
+
+
+def test_stages_use_the_bytes_of_buffers() -> None:
+    network = make_network(form="rows")
+    first, second, third = network.plan.stages
+    message = "depthwise_1: its stage uses bytes that are no buffer of the plan"
+    for changes in ({"row": second.row + 4}, {"ring": second.ring + 4}, {"outputs": (second.outputs[0], 4)}):
+        moved = dataclasses.replace(second, **changes)
+        check(network, replanned(network, stages=(first, moved, third)), message)
 
 
 def test_calls_are_one_for_each_layer_in_order() -> None:
@@ -139,13 +163,19 @@ def test_arguments_fit_their_parameters() -> None:
         first_kernel(network, parameters=kernel.parameters[:-1]),
         "pointwise_1: 6 arguments for 5 parameters",
     )
-    too_large = tuple(dataclasses.replace(parameter, elements=1000) for parameter in kernel.parameters)
-    other_type = tuple(dataclasses.replace(parameter, element="uint8") for parameter in kernel.parameters)
+    arrays = [parameter for parameter in kernel.parameters if isinstance(parameter, Parameter)]
+    too_large = tuple(dataclasses.replace(parameter, elements=1000) for parameter in arrays)
+    other_type = tuple(dataclasses.replace(parameter, element="uint8") for parameter in arrays)
     for parameters in (too_large, other_type):
         message = "pointwise_1: argument 'input' of tiny_pointwise_1 does not fit"
         check(network, first_kernel(network, parameters=parameters), message)
+    window = make_network(form="rows").lowered.kernels[0].parameters
+    scalar = "pointwise_1: 'kh_begin' of tiny_pointwise_1 is a number, not an array"
+    check(network, first_kernel(network, parameters=(*kernel.parameters[:-1], window[2])), scalar)
     output = "pointwise_1: argument 'output' of tiny_pointwise_1 does not fit"
     check(network, first_call(network, -1, ActivationArgument("depthwise_1")), output)
     check(network, first_call(network, -1, ConstantArgument("tiny_pointwise_1_weights")), output)
     weights = "pointwise_1: argument 'weights' of tiny_pointwise_1 does not fit"
     check(network, first_call(network, 1, ActivationArgument("depthwise_1")), weights)
+    given = "pointwise_1: 'rows' is given for 'input' of tiny_pointwise_1"
+    check(network, first_call(network, 0, WindowArgument("rows")), given)

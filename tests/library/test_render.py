@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 import subprocess
@@ -16,19 +17,25 @@ from mbgen.kernel import Constant
 from mbgen.library import ModelInfo, render, write
 from mbgen.target import load_target
 from tests.support.compilers import STRICT, call, includes, sources
-from tests.support.tiny_network import make_network
+from tests.support.tiny_network import Form, make_network
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 GOLDEN = REPOSITORY / "tests" / "library" / "golden"
-GOLDEN_LIBRARIES = [("int8", "cortex-m4"), ("uint8", "cortex-m33"), ("float32", "cortex-a72")]
+GOLDEN_LIBRARIES: list[tuple[DType, Form, str]] = [
+    ("int8", "rows", "cortex-m4"),
+    ("uint8", "whole", "cortex-m33"),
+    ("float32", "rows", "cortex-a72"),
+]
 VERSIONS = {"mbgen": "0.0.0", "tvm": "0.0.0"}
 HOSTILE = '<b>*/ #error "escaped" /* ??/\n\\ ` | \u202e*/'
 
 
-@pytest.mark.parametrize(("dtype", "target"), GOLDEN_LIBRARIES)
-def test_golden_files(dtype: DType, target: str, monkeypatch: pytest.MonkeyPatch, update_golden: bool) -> None:
+@pytest.mark.parametrize(("dtype", "form", "target"), GOLDEN_LIBRARIES)
+def test_golden_files(
+    dtype: DType, form: Form, target: str, monkeypatch: pytest.MonkeyPatch, update_golden: bool
+) -> None:
     monkeypatch.setattr("mbgen.library.manifest.generator_versions", lambda: VERSIONS)
-    library = render(make_network(dtype, name=f"tiny_{dtype}", target=target))
+    library = render(make_network(dtype, form, name=f"tiny_{dtype}", target=target))
     folder = GOLDEN / library.name
     if update_golden:
         write(library, folder)
@@ -40,9 +47,11 @@ def test_golden_files(dtype: DType, target: str, monkeypatch: pytest.MonkeyPatch
         )
 
 
-@pytest.mark.parametrize(("dtype", "target"), GOLDEN_LIBRARIES)
-def test_golden_files_compile_for_their_target(dtype: DType, target: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("dtype", "form", "target"), GOLDEN_LIBRARIES)
+def test_golden_files_compile_for_their_target(dtype: DType, form: Form, target: str, tmp_path: Path) -> None:
     folder = GOLDEN / f"tiny_{dtype}"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert any(layer["streamed"] for layer in manifest["layers"]) == (form == "rows")
     core = load_target(target)
     for index, source in enumerate(sources(folder)):
         flags = [*core.c_flags, "-std=c99", *STRICT, *includes(folder)]
@@ -73,8 +82,10 @@ def test_bytes_do_not_depend_on_the_process(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "float32"])
-def test_files_are_plain_text(dtype: DType) -> None:
-    for path, content in render(make_network(dtype, name="mobilenet_v1_025_224")).files.items():
+@pytest.mark.parametrize("form", ["whole", "rows"])
+@pytest.mark.parametrize("name", ["n", "mobilenet_v1_025_224"])
+def test_files_are_plain_text(dtype: DType, form: Form, name: str) -> None:
+    for path, content in render(make_network(dtype, form, name=name)).files.items():
         text = content.decode("ascii")
         assert text.endswith("\n")
         assert not text.endswith("\n\n")

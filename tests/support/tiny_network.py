@@ -1,14 +1,18 @@
-"""A tiny network with kernels written by hand, so that tests of the library need neither TVM nor a model."""
+"""Tiny networks with kernels written by hand, so that tests of the library need neither TVM nor a model."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 
-from mbgen import numerics, reference
+from mbgen import reference
 from mbgen.graph import (
+    INTEGER_RANGE,
+    NO_CLAMP,
+    NO_PADDING,
     Array,
     AveragePool2D,
     Clamp,
@@ -16,278 +20,155 @@ from mbgen.graph import (
     DepthwiseConv2D,
     DType,
     Graph,
+    Layer,
     Numerics,
     Padding,
     Quantization,
     Reshape,
+    Shape,
     Tensor,
-    WeightedLayer,
+    window_output,
 )
-from mbgen.kernel import (
-    ActivationArgument,
-    Call,
-    Constant,
-    ConstantArgument,
-    Kernel,
-    LoweredNetwork,
-    Parameter,
-    VectorType,
-)
-from mbgen.library import ModelInfo, Network
-from mbgen.plan import Buffer, Plan
+from mbgen.library import ModelInfo, Network, Rewrites
+from mbgen.planning import Objective, plan
 from mbgen.target import load_target
+from tests.support.naive_kernels import lower_naively
 
-SIDE, INPUTS, CHANNELS = 4, 3, 8
-WEIGHTED = {"pointwise_1": (CHANNELS, 1, 1, INPUTS), "depthwise_1": (3, 3, CHANNELS)}
+Form = Literal["whole", "rows"]
+
+ALL_SIDES = Padding(1, 1, 1, 1)
 
 
-def make_network(dtype: DType = "int8", *, name: str = "tiny", target: str = "host", **changes: Any) -> Network:
-    """A pointwise, a depthwise, a pool and a reshape in int8, uint8 or float32; `changes` are fields of Network."""
-    graph = _graph(dtype)
-    shape = graph.tensors["input"].shape
-    random = np.random.default_rng(7)
-    if dtype == "float32":
-        image: Array = random.uniform(-1, 1, shape).astype(np.float32)
-    else:
-        image = random.integers(*{"int8": (-128, 128), "uint8": (0, 256)}[dtype], shape).astype(dtype)
-    item = 4 if dtype == "float32" else 1
-    size = SIDE * SIDE * CHANNELS * item
-    network = Network(
+def make_network(
+    dtype: DType = "int8", form: Form = "whole", *, name: str = "tiny", target: str = "host", **changes: Any
+) -> Network:
+    """A network in int8, uint8 or float32; `changes` are fields of Network.
+
+    `whole`: a pointwise, which takes the input whole, a depthwise, a pool and a reshape. `rows`: a row pipeline of a
+    convolution, a depthwise and a pointwise, and after it a depthwise, a pool and a reshape; odd sizes, SAME padding.
+    """
+    graph = whole_graph(dtype) if form == "whole" else rows_graph(dtype)
+    options = {"alpha": 0.25, "preprocess": "x/127.5-1" if dtype != "float32" else None}
+    network = network_of(graph, random_input(graph, 7), "speed" if form == "whole" else "ram", name, target)
+    return dataclasses.replace(network, **{"options": options, **changes})
+
+
+def network_of(graph: Graph, image: Array, objective: Objective, name: str, target: str = "host") -> Network:
+    """Any graph that the naive kernels cover, planned, with `image` and the reference's answer as its self-test."""
+    planned = plan(graph, objective)
+    return Network(
         name=name,
         graph=graph,
+        rewrites=Rewrites.none(graph),
         target=load_target(target),
-        plan=Plan(
-            buffers=(Buffer("pointwise_1", size, size, 0, 1), Buffer("depthwise_1", 0, size, 1, 2)),
-            alias={"reshape_1": "pool_1"},
-            arena_bytes=2 * size,
-            lower_bound=2 * size,
-            peak_layer="depthwise_1",
-        ),
-        lowered=_lower(name, graph),
-        model=ModelInfo(
-            source="builtin", alpha=0.25, resolution=SIDE, classes=CHANNELS, weights="random", random_weights=True
-        ),
-        options={"alpha": 0.25, "preprocess": "x/127.5-1" if dtype != "float32" else None},
+        plan=planned,
+        lowered=lower_naively(graph, planned, name),
+        model=ModelInfo(source="builtin", alpha=0.25, resolution=4, classes=8, weights="random", random_weights=True),
+        options={},
         test_input=image,
         test_output=reference.execute(graph, image)[graph.output],
     )
-    return dataclasses.replace(network, **changes)
 
 
-def _graph(dtype: DType) -> Graph:
-    random = np.random.default_rng(3)
-    floating = dtype == "float32"
-    zero_points = {"int8": (0, -128, 3), "uint8": (128, 0, 131), "float32": (0, 0, 0)}[dtype]
+def random_input(graph: Graph, seed: int) -> Array:
+    """An input that the graph takes."""
+    random, tensor = np.random.default_rng(seed), graph.tensors[graph.input]
+    if tensor.dtype == "float32":
+        return random.uniform(-1, 1, tensor.shape).astype(np.float32)
+    return random.integers(*INTEGER_RANGE[tensor.dtype], tensor.shape, tensor.dtype, endpoint=True)
 
-    def activation(name: str, shape: tuple[int, ...], scale: float, zero_point: int) -> Tensor:
-        return Tensor(name, shape, dtype, None if floating else Quantization((scale,), (zero_point,)))
 
-    image, features = (1, SIDE, SIDE, INPUTS), (1, SIDE, SIDE, CHANNELS)
-    tensors = [
-        activation("input", image, 1 / 128, zero_points[0]),
-        activation("pointwise_1", features, 0.02, zero_points[1]),
-        activation("depthwise_1", features, 0.05, zero_points[2]),
-        activation("pool_1", (1, 1, 1, CHANNELS), 0.05, zero_points[2]),
-        activation("reshape_1", (1, CHANNELS), 0.05, zero_points[2]),
-    ]
-    for layer, shape in WEIGHTED.items():
-        if floating:
-            weights, bias = random.normal(0, 0.5, shape), random.normal(0, 0.1, CHANNELS)
-            tensors.append(Tensor(f"{layer}.weights", shape, "float32", data=weights.astype(np.float32)))
-            tensors.append(Tensor(f"{layer}.bias", (CHANNELS,), "float32", data=bias.astype(np.float32)))
-            continue
-        axis = 0 if layer == "pointwise_1" else 2
-        scales = tuple(float(scale) for scale in random.uniform(0.005, 0.02, CHANNELS).astype(np.float32))
-        quantization = Quantization(scales, (0,) * CHANNELS, axis)
+def whole_graph(dtype: DType) -> Graph:
+    builder = _Builder(dtype, (4, 4, 3))
+    relu6 = Clamp(0.0, 6.0) if dtype == "float32" else NO_CLAMP
+    builder.conv("pointwise_1", 8, 1, clamp=relu6, zero_point=-128)
+    builder.depthwise("depthwise_1", padding=ALL_SIDES, zero_point=3)
+    return builder.head()
+
+
+def rows_graph(dtype: DType) -> Graph:
+    builder = _Builder(dtype, (25, 19, 3))
+    builder.conv("conv_1", 4, 3, stride=2, padding=ALL_SIDES, zero_point=-128)
+    builder.depthwise("depthwise_1", padding=ALL_SIDES, zero_point=-1)
+    builder.conv("pointwise_1", 6, 1, zero_point=3)
+    builder.depthwise("depthwise_2", stride=2, padding=ALL_SIDES, zero_point=3)
+    builder.conv("pointwise_2", 4, 1, zero_point=-20)
+    builder.depthwise("depthwise_3", padding=ALL_SIDES, zero_point=3)
+    return builder.head()
+
+
+class _Builder:
+    """Writes a chain layer by layer, with seeded random weights; zero points are those of int8."""
+
+    def __init__(self, dtype: DType, shape: Shape) -> None:
+        self.dtype: DType = dtype
+        self.random = np.random.default_rng(3)
+        self.tensors: list[Tensor] = []
+        self.layers: list[Layer] = []
+        self.activation("input", shape, 1 / 128, 0)
+
+    @property
+    def floating(self) -> bool:
+        return self.dtype == "float32"
+
+    def activation(self, name: str, shape: Sequence[int], scale: float, zero_point: int) -> None:
+        zero_point += 128 if self.dtype == "uint8" else 0
+        quantization = None if self.floating else Quantization((scale,), (zero_point,))
+        self.last = Tensor(name, (1, *shape), self.dtype, quantization)
+        self.tensors.append(self.last)
+
+    def constants(self, name: str, shape: Shape, axis: int) -> dict[str, Any]:
+        oc, random = shape[axis], self.random
+        names = {"weights": f"{name}.weights", "bias": f"{name}.bias"}
+        if self.floating:
+            weights, bias = random.normal(0, 0.5, shape), random.normal(0, 0.1, oc)
+            self.tensors.append(Tensor(names["weights"], shape, "float32", data=weights.astype(np.float32)))
+            self.tensors.append(Tensor(names["bias"], (oc,), "float32", data=bias.astype(np.float32)))
+            return names
+        scales = tuple(float(scale) for scale in random.uniform(0.005, 0.02, oc).astype(np.float32))
         data = random.integers(-127, 128, shape).astype(np.int8)
-        tensors.append(Tensor(f"{layer}.weights", shape, "int8", quantization, data))
-        bias_data = random.integers(-500, 500, CHANNELS).astype(np.int32)
-        tensors.append(Tensor(f"{layer}.bias", (CHANNELS,), "int32", data=bias_data))
-    relu6 = Clamp(0.0, 6.0) if floating else Clamp()
-    layers = (
-        Conv2D(
-            name="pointwise_1",
-            inputs=("input",),
-            output="pointwise_1",
-            weights="pointwise_1.weights",
-            bias="pointwise_1.bias",
-            clamp=relu6,
-        ),
-        DepthwiseConv2D(
-            name="depthwise_1",
-            inputs=("pointwise_1",),
-            output="depthwise_1",
-            weights="depthwise_1.weights",
-            bias="depthwise_1.bias",
-            padding=Padding(1, 1, 1, 1),
-        ),
-        AveragePool2D(name="pool_1", inputs=("depthwise_1",), output="pool_1", kernel=(SIDE, SIDE)),
-        Reshape(name="reshape_1", inputs=("pool_1",), output="reshape_1"),
-    )
-    return Graph(
-        "tiny",
-        Numerics.FLOAT32 if floating else Numerics.TFLITE,
-        {tensor.name: tensor for tensor in tensors},
-        layers,
-        "input",
-        "reshape_1",
-    )
+        bias_data = random.integers(-500, 500, oc).astype(np.int32)
+        self.tensors.append(Tensor(names["weights"], shape, "int8", Quantization(scales, (0,) * oc, axis), data))
+        self.tensors.append(Tensor(names["bias"], (oc,), "int32", data=bias_data))
+        return names
 
+    def conv(self, name: str, oc: int, kernel: int, *, zero_point: int, **window: Any) -> None:
+        window |= self.constants(name, (oc, kernel, kernel, self.last.shape[3]), 0)
+        self.window(Conv2D, name, (kernel, oc), (0.02 * kernel, zero_point), window)
 
-POINTWISE = """\
-    for (int32_t place = 0; place < 16; place++) {
-        for (int32_t oc = 0; oc < 8; oc++) {
-            int32_t acc = bias[oc];
+    def depthwise(self, name: str, *, zero_point: int, **window: Any) -> None:
+        channels = self.last.shape[3]
+        window |= self.constants(name, (3, 3, channels), 2)
+        self.window(DepthwiseConv2D, name, (3, channels), (0.05, zero_point), window)
 
-            for (int32_t ic = 0; ic < 3; ic++) {
-                acc += (int32_t)input[place * 3 + ic] * (int32_t)weights[oc * 3 + ic];
-            }
-            STORE(place * 8 + oc)
-        }
-    }
-"""
-DEPTHWISE = """\
-    for (int32_t oh = 0; oh < 4; oh++) {
-        for (int32_t ow = 0; ow < 4; ow++) {
-            for (int32_t oc = 0; oc < 8; oc++) {
-                int32_t acc = bias[oc];
+    def window(
+        self,
+        kind: type[Conv2D | DepthwiseConv2D],
+        name: str,
+        size: tuple[int, int],
+        quantization: tuple[float, int],
+        fields: Any,
+    ) -> None:
+        kernel, oc = size
+        stride, padding = fields.pop("stride", 1), fields.get("padding", NO_PADDING)
+        wiring: dict[str, Any] = {"name": name, "inputs": (self.last.name,), "output": name}
+        self.layers.append(kind(**wiring, **fields, stride=(stride, stride)))
+        oh = window_output(self.last.shape[1], kernel, stride, 1, padding.top + padding.bottom)
+        ow = window_output(self.last.shape[2], kernel, stride, 1, padding.left + padding.right)
+        self.activation(name, (oh, ow, oc), *quantization)
 
-                for (int32_t kh = 0; kh < 3; kh++) {
-                    for (int32_t kw = 0; kw < 3; kw++) {
-                        const int32_t ih = oh + kh - 1;
-                        const int32_t iw = ow + kw - 1;
-                        const int32_t inside = ih >= 0 && ih < 4 && iw >= 0 && iw < 4;
-                        const int32_t value = inside ? (int32_t)input[(ih * 4 + iw) * 8 + oc] : PADDING;
-
-                        acc += value * (int32_t)weights[(kh * 3 + kw) * 8 + oc];
-                    }
-                }
-                STORE((oh * 4 + ow) * 8 + oc)
-            }
-        }
-    }
-"""
-STORE = """\
-acc = NAME_requantize_wide_i32(acc, multiplier[oc], shift[oc]) + ZERO;
-            acc = NAME_min_i32(acc, HIGH);
-            output[INDEX] = (TYPE)NAME_max_i32(acc, LOW);"""
-POOL = """\
-    for (int32_t oc = 0; oc < 8; oc++) {
-        int32_t total = 0;
-
-        for (int32_t place = 0; place < 16; place++) {
-            total += (int32_t)input[place * 8 + oc];
-        }
-        output[oc] = (TYPE)NAME_average_i32(total, 16);
-    }
-"""
-FLOAT_POINTWISE = """\
-    for (int32_t place = 0; place < 16; place++) {
-        for (int32_t oc = 0; oc < 8; oc += 4) {
-            NAME_f32x4 acc = *(const NAME_f32x4_u *)(bias + oc);
-
-            for (int32_t ic = 0; ic < 3; ic++) {
-                acc += input[place * 3 + ic] * *(const NAME_f32x4_u *)(weights + ic * 8 + oc);
-            }
-            for (int32_t lane = 0; lane < 4; lane++) {
-                acc[lane] = NAME_min_f32(NAME_max_f32(acc[lane], 0.0f), 6.0f);
-            }
-            *(NAME_f32x4_u *)(output + place * 8 + oc) = acc;
-        }
-    }
-"""
-FLOAT_DEPTHWISE = (
-    DEPTHWISE.replace("int32_t acc", "float acc")
-    .replace("const int32_t value", "const float value")
-    .replace("(int32_t)input", "input")
-    .replace("(int32_t)weights", "weights")
-    .replace("PADDING", "0.0f")
-    .replace("STORE((oh * 4 + ow) * 8 + oc)", "output[(oh * 4 + ow) * 8 + oc] = acc;")
-)
-FLOAT_POOL = """\
-    for (int32_t oc = 0; oc < 8; oc++) {
-        float total = 0.0f;
-
-        for (int32_t place = 0; place < 16; place++) {
-            total += input[place * 8 + oc];
-        }
-        output[oc] = total / 16.0f;
-    }
-"""
-
-
-def _lower(name: str, graph: Graph) -> LoweredNetwork:
-    floating = graph.numerics is Numerics.FLOAT32
-    kernels, calls, constants = [], [], []
-    for layer in graph.layers[:3]:
-        source, output = graph.tensors[layer.inputs[0]], graph.layer_output(layer)
-        parameters = [Parameter("input", source.dtype, source.elements, const=True)]
-        arguments: list[ActivationArgument | ConstantArgument] = [ActivationArgument(source.name)]
-        for role, data, summary in _constants(layer, graph) if isinstance(layer, WeightedLayer) else ():
-            symbol = f"{name}_{layer.name}_{role}"
-            constants.append(Constant(symbol, data, data.dtype.name, layer.name, f"{layer.name}: {summary}"))
-            parameters.append(Parameter(role, data.dtype.name, data.size, const=True))
-            arguments.append(ConstantArgument(symbol))
-        parameters.append(Parameter("output", output.dtype, output.elements, const=False))
-        arguments.append(ActivationArgument(output.name))
-        vectorised = floating and layer.name == "pointwise_1"
-        kernels.append(
-            Kernel(
-                symbol=f"{name}_{layer.name}",
-                family=layer.name.split("_")[0],
-                summary=(f"{layer.name.split('_')[0]} {source.shape} to {output.shape}", "plain loops"),
-                parameters=tuple(parameters),
-                body=_body(name, layer.name, graph),
-                vectors=frozenset({VectorType("float32", 4)} if vectorised else ()),
-                helpers=_helpers(layer.name, vectorised, floating),
-                schedule="plain",
-                schedule_source="default",
-            )
+    def head(self) -> Graph:
+        _, height, width, channels = self.last.shape
+        source, quantization = self.last.name, self.last.quantization
+        for name, shape in (("pool_1", (1, 1, 1, channels)), ("reshape_1", (1, channels))):
+            self.tensors.append(Tensor(name, shape, self.dtype, quantization))
+        self.layers.append(AveragePool2D(name="pool_1", inputs=(source,), output="pool_1", kernel=(height, width)))
+        self.layers.append(Reshape(name="reshape_1", inputs=("pool_1",), output="reshape_1"))
+        return Graph(
+            "tiny",
+            Numerics.FLOAT32 if self.floating else Numerics.TFLITE,
+            {tensor.name: tensor for tensor in self.tensors},
+            tuple(self.layers),
+            "input",
+            "reshape_1",
         )
-        calls.append(Call(layer.name, kernels[-1].symbol, tuple(arguments)))
-    return LoweredNetwork(tuple(kernels), tuple(calls), tuple(constants))
-
-
-def _constants(layer: WeightedLayer, graph: Graph) -> list[tuple[str, Array, str]]:
-    weights = graph.constant(layer.weights)
-    if graph.numerics is Numerics.FLOAT32:
-        if layer.name == "pointwise_1":
-            weights = weights.reshape(CHANNELS, INPUTS).T
-        assert layer.bias is not None
-        return [("weights", weights.reshape(-1), "weights"), ("bias", graph.constant(layer.bias), "bias")]
-    scale = numerics.output_scale(layer, graph)
-    assert isinstance(scale, numerics.FixedPoint)
-    return [
-        ("weights", weights.reshape(-1), "weights"),
-        ("bias", numerics.folded_bias(layer, graph).astype(np.int32), "bias, zero points folded in"),
-        ("multiplier", scale.multiplier.astype(np.int32), "multipliers"),
-        ("shift", scale.shift.astype(np.int32), "shifts, positive to the left"),
-    ]
-
-
-def _helpers(layer: str, vectorised: bool, floating: bool) -> frozenset[str]:
-    if floating:
-        return frozenset({"min_f32", "max_f32"} if vectorised else ())
-    return frozenset({"average_i32"} if layer == "pool_1" else {"requantize_wide_i32", "min_i32", "max_i32"})
-
-
-def _body(name: str, layer: str, graph: Graph) -> str:
-    if graph.numerics is Numerics.FLOAT32:
-        text = {"pointwise_1": FLOAT_POINTWISE, "depthwise_1": FLOAT_DEPTHWISE, "pool_1": FLOAT_POOL}[layer]
-        return text.replace("NAME", name)
-    output = graph.tensors[layer]
-    low, high = (-128, 127) if output.dtype == "int8" else (0, 255)
-    text = {"pointwise_1": POINTWISE, "depthwise_1": DEPTHWISE, "pool_1": POOL}[layer]
-    for index in ("place * 8 + oc", "(oh * 4 + ow) * 8 + oc"):
-        text = text.replace(f"STORE({index})", STORE.replace("INDEX", index))
-    replacements = {
-        "NAME": name,
-        "TYPE": f"{output.dtype}_t",
-        "ZERO": str(numerics.zero_point(output)),
-        "LOW": str(low),
-        "HIGH": str(high),
-        "PADDING": str(numerics.zero_point(graph.tensors["pointwise_1"])),
-    }
-    for word, replacement in replacements.items():
-        text = text.replace(word, replacement)
-    return text

@@ -26,34 +26,25 @@
 #define TINY_FLOAT32_INLINE inline
 #endif
 
-#if !defined(__GNUC__)
-#error "the kernels of tiny_float32 use the vector types of GCC and Clang"
-#endif
-
-/* Vectors for registers; those in _u are for memory, at any address that suits one element. */
-typedef float tiny_float32_f32x4 __attribute__((__vector_size__(16)));
-typedef tiny_float32_f32x4 tiny_float32_f32x4_u __attribute__((__aligned__(4), __may_alias__));
-
-#define TINY_FLOAT32_LOAD(vector, address) (*(const vector##_u *)(const void *)(address))
-#define TINY_FLOAT32_STORE(vector, address, value) (*(vector##_u *)(void *)(address) = (value))
-
-static TINY_FLOAT32_INLINE float tiny_float32_max_f32(float a, float b)
-{
-    return a > b ? a : b;
-}
-
-static TINY_FLOAT32_INLINE float tiny_float32_min_f32(float a, float b)
-{
-    return a < b ? a : b;
-}
-
 #ifdef __cplusplus
 extern "C" {
 #endif
 
+void tiny_float32_conv_1(const float *TINY_FLOAT32_RESTRICT input, const int32_t *TINY_FLOAT32_RESTRICT rows,
+                         int32_t kh_begin, int32_t kh_end, const float *TINY_FLOAT32_RESTRICT weights,
+                         const float *TINY_FLOAT32_RESTRICT bias, float *TINY_FLOAT32_RESTRICT output);
+void tiny_float32_depthwise_1(const float *TINY_FLOAT32_RESTRICT input, const int32_t *TINY_FLOAT32_RESTRICT rows,
+                              int32_t kh_begin, int32_t kh_end, const float *TINY_FLOAT32_RESTRICT weights,
+                              const float *TINY_FLOAT32_RESTRICT bias, float *TINY_FLOAT32_RESTRICT output);
 void tiny_float32_pointwise_1(const float *TINY_FLOAT32_RESTRICT input, const float *TINY_FLOAT32_RESTRICT weights,
                               const float *TINY_FLOAT32_RESTRICT bias, float *TINY_FLOAT32_RESTRICT output);
-void tiny_float32_depthwise_1(const float *TINY_FLOAT32_RESTRICT input, const float *TINY_FLOAT32_RESTRICT weights,
+void tiny_float32_depthwise_2(const float *TINY_FLOAT32_RESTRICT input, const int32_t *TINY_FLOAT32_RESTRICT rows,
+                              int32_t kh_begin, int32_t kh_end, const float *TINY_FLOAT32_RESTRICT weights,
+                              const float *TINY_FLOAT32_RESTRICT bias, float *TINY_FLOAT32_RESTRICT output);
+void tiny_float32_pointwise_2(const float *TINY_FLOAT32_RESTRICT input, const float *TINY_FLOAT32_RESTRICT weights,
+                              const float *TINY_FLOAT32_RESTRICT bias, float *TINY_FLOAT32_RESTRICT output);
+void tiny_float32_depthwise_3(const float *TINY_FLOAT32_RESTRICT input, const int32_t *TINY_FLOAT32_RESTRICT rows,
+                              int32_t kh_begin, int32_t kh_end, const float *TINY_FLOAT32_RESTRICT weights,
                               const float *TINY_FLOAT32_RESTRICT bias, float *TINY_FLOAT32_RESTRICT output);
 void tiny_float32_pool_1(const float *TINY_FLOAT32_RESTRICT input, float *TINY_FLOAT32_RESTRICT output);
 

@@ -23,10 +23,18 @@
 extern "C" {
 #endif
 
+extern TINY_FLOAT32_WEIGHTS_ATTR const float tiny_float32_conv_1_weights[108];
+extern TINY_FLOAT32_WEIGHTS_ATTR const float tiny_float32_conv_1_bias[4];
+extern TINY_FLOAT32_WEIGHTS_ATTR const float tiny_float32_depthwise_1_weights[36];
+extern TINY_FLOAT32_WEIGHTS_ATTR const float tiny_float32_depthwise_1_bias[4];
 extern TINY_FLOAT32_WEIGHTS_ATTR const float tiny_float32_pointwise_1_weights[24];
-extern TINY_FLOAT32_WEIGHTS_ATTR const float tiny_float32_pointwise_1_bias[8];
-extern TINY_FLOAT32_WEIGHTS_ATTR const float tiny_float32_depthwise_1_weights[72];
-extern TINY_FLOAT32_WEIGHTS_ATTR const float tiny_float32_depthwise_1_bias[8];
+extern TINY_FLOAT32_WEIGHTS_ATTR const float tiny_float32_pointwise_1_bias[6];
+extern TINY_FLOAT32_WEIGHTS_ATTR const float tiny_float32_depthwise_2_weights[54];
+extern TINY_FLOAT32_WEIGHTS_ATTR const float tiny_float32_depthwise_2_bias[6];
+extern TINY_FLOAT32_WEIGHTS_ATTR const float tiny_float32_pointwise_2_weights[24];
+extern TINY_FLOAT32_WEIGHTS_ATTR const float tiny_float32_pointwise_2_bias[4];
+extern TINY_FLOAT32_WEIGHTS_ATTR const float tiny_float32_depthwise_3_weights[36];
+extern TINY_FLOAT32_WEIGHTS_ATTR const float tiny_float32_depthwise_3_bias[4];
 
 #ifdef __cplusplus
 }

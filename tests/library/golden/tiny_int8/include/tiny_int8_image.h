@@ -19,7 +19,7 @@
 
 #include "tiny_int8.h"
 
-#if TINY_INT8_BUILD_ID != 0x9FC667B4UL
+#if TINY_INT8_BUILD_ID != 0x0449B18FUL
 #error "tiny_int8.h is from another run of mbgen than this file"
 #endif
 
@@ -49,16 +49,22 @@ static inline int8_t tiny_int8_quantize_input(float value)
     return (int8_t)(whole + TINY_INT8_INPUT_ZERO_POINT);
 }
 
-/* A whole image, 4x4x3, of real values that are preprocessed as in training. */
-static inline void tiny_int8_input_from_image(const float *image, int8_t *input)
+/* Rows of an image, 57 elements each, of real values that are preprocessed as in training. */
+static inline void tiny_int8_rows_from_image(const float *image, uint32_t row_count, int8_t *rows)
 {
-    for (size_t i = 0; i < TINY_INT8_INPUT_ELEMENTS; i++) {
-        input[i] = tiny_int8_quantize_input(image[i]);
+    for (size_t i = 0; i < row_count * TINY_INT8_INPUT_ROW_ELEMENTS; i++) {
+        rows[i] = tiny_int8_quantize_input(image[i]);
     }
 }
 
-/* A whole picture, 4x4x3, of 8-bit pixels x, which become the real values x/127.5-1. */
-static inline void tiny_int8_input_from_pixels(const uint8_t *pixels, int8_t *input)
+/* A whole image, 25x19x3. */
+static inline void tiny_int8_input_from_image(const float *image, int8_t *input)
+{
+    tiny_int8_rows_from_image(image, TINY_INT8_INPUT_HEIGHT, input);
+}
+
+/* Rows of a picture, 57 elements each, of 8-bit pixels x, which become the real values x/127.5-1. */
+static inline void tiny_int8_rows_from_pixels(const uint8_t *pixels, uint32_t row_count, int8_t *rows)
 {
     static const int8_t table[256] = {
         -128, -127, -126, -125, -124, -123, -122, -121, -120, -119, -118, -117, -116, -115, -114, -113,
@@ -79,9 +85,15 @@ static inline void tiny_int8_input_from_pixels(const uint8_t *pixels, int8_t *in
          113,  114,  115,  116,  117,  118,  119,  120,  121,  122,  123,  124,  125,  126,  127,  127,
 };
 
-    for (size_t i = 0; i < TINY_INT8_INPUT_ELEMENTS; i++) {
-        input[i] = table[pixels[i]];
+    for (size_t i = 0; i < row_count * TINY_INT8_INPUT_ROW_ELEMENTS; i++) {
+        rows[i] = table[pixels[i]];
     }
+}
+
+/* A whole picture, 25x19x3. */
+static inline void tiny_int8_input_from_pixels(const uint8_t *pixels, int8_t *input)
+{
+    tiny_int8_rows_from_pixels(pixels, TINY_INT8_INPUT_HEIGHT, input);
 }
 
 /* One element of the output as a real value. */

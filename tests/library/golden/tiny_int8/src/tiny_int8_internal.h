@@ -63,10 +63,26 @@ static TINY_INT8_INLINE int32_t tiny_int8_requantize_wide_i32(int32_t acc, int32
 extern "C" {
 #endif
 
+void tiny_int8_conv_1(const int8_t *TINY_INT8_RESTRICT input, const int32_t *TINY_INT8_RESTRICT rows, int32_t kh_begin,
+                      int32_t kh_end, const int8_t *TINY_INT8_RESTRICT weights, const int32_t *TINY_INT8_RESTRICT bias,
+                      const int32_t *TINY_INT8_RESTRICT multiplier, const int32_t *TINY_INT8_RESTRICT shift,
+                      int8_t *TINY_INT8_RESTRICT output);
+void tiny_int8_depthwise_1(const int8_t *TINY_INT8_RESTRICT input, const int32_t *TINY_INT8_RESTRICT rows,
+                           int32_t kh_begin, int32_t kh_end, const int8_t *TINY_INT8_RESTRICT weights,
+                           const int32_t *TINY_INT8_RESTRICT bias, const int32_t *TINY_INT8_RESTRICT multiplier,
+                           const int32_t *TINY_INT8_RESTRICT shift, int8_t *TINY_INT8_RESTRICT output);
 void tiny_int8_pointwise_1(const int8_t *TINY_INT8_RESTRICT input, const int8_t *TINY_INT8_RESTRICT weights,
                            const int32_t *TINY_INT8_RESTRICT bias, const int32_t *TINY_INT8_RESTRICT multiplier,
                            const int32_t *TINY_INT8_RESTRICT shift, int8_t *TINY_INT8_RESTRICT output);
-void tiny_int8_depthwise_1(const int8_t *TINY_INT8_RESTRICT input, const int8_t *TINY_INT8_RESTRICT weights,
+void tiny_int8_depthwise_2(const int8_t *TINY_INT8_RESTRICT input, const int32_t *TINY_INT8_RESTRICT rows,
+                           int32_t kh_begin, int32_t kh_end, const int8_t *TINY_INT8_RESTRICT weights,
+                           const int32_t *TINY_INT8_RESTRICT bias, const int32_t *TINY_INT8_RESTRICT multiplier,
+                           const int32_t *TINY_INT8_RESTRICT shift, int8_t *TINY_INT8_RESTRICT output);
+void tiny_int8_pointwise_2(const int8_t *TINY_INT8_RESTRICT input, const int8_t *TINY_INT8_RESTRICT weights,
+                           const int32_t *TINY_INT8_RESTRICT bias, const int32_t *TINY_INT8_RESTRICT multiplier,
+                           const int32_t *TINY_INT8_RESTRICT shift, int8_t *TINY_INT8_RESTRICT output);
+void tiny_int8_depthwise_3(const int8_t *TINY_INT8_RESTRICT input, const int32_t *TINY_INT8_RESTRICT rows,
+                           int32_t kh_begin, int32_t kh_end, const int8_t *TINY_INT8_RESTRICT weights,
                            const int32_t *TINY_INT8_RESTRICT bias, const int32_t *TINY_INT8_RESTRICT multiplier,
                            const int32_t *TINY_INT8_RESTRICT shift, int8_t *TINY_INT8_RESTRICT output);
 void tiny_int8_pool_1(const int8_t *TINY_INT8_RESTRICT input, int8_t *TINY_INT8_RESTRICT output);

@@ -14,78 +14,206 @@
 #include "tiny_int8.h"
 #include "tiny_int8_internal.h"
 
-#if TINY_INT8_BUILD_ID != 0x9FC667B4UL
+#if TINY_INT8_BUILD_ID != 0x0449B18FUL
 #error "tiny_int8.h is from another run of mbgen than this file"
 #endif
 
 /*
- * pointwise (1, 4, 4, 3) to (1, 4, 4, 8)
+ * (1, 25, 19, 3) to (1, 13, 10, 4)
  * plain loops
- * Touches input[48], weights[24], bias[8], multiplier[8], shift[8], output[128].
+ * Touches 57 elements of input from each of rows[3], weights[108], bias[4], multiplier[4], shift[4], output[40].
+ */
+void tiny_int8_conv_1(const int8_t *TINY_INT8_RESTRICT input, const int32_t *TINY_INT8_RESTRICT rows, int32_t kh_begin,
+                      int32_t kh_end, const int8_t *TINY_INT8_RESTRICT weights, const int32_t *TINY_INT8_RESTRICT bias,
+                      const int32_t *TINY_INT8_RESTRICT multiplier, const int32_t *TINY_INT8_RESTRICT shift,
+                      int8_t *TINY_INT8_RESTRICT output)
+{
+    for (int32_t ow = 0; ow < 10; ow++) {
+        for (int32_t oc = 0; oc < 4; oc++) {
+            int32_t acc = bias[oc];
+
+            for (int32_t kh = kh_begin; kh < kh_end; kh++) {
+                for (int32_t kw = 0; kw < 3; kw++) {
+                    const int32_t iw = ow * 2 + kw * 1 - 1;
+
+                    for (int32_t ic = 0; iw >= 0 && iw < 19 && ic < 3; ic++) {
+                        const int32_t x = (int32_t)input[rows[kh] + iw * 3 + ic] - 0;
+
+                        acc += x * (int32_t)weights[((oc * 3 + kh) * 3 + kw) * 3 + ic];
+                    }
+                }
+            }
+            acc = tiny_int8_requantize_wide_i32(acc, multiplier[oc], shift[oc]) + -128;
+            acc = tiny_int8_max_i32(acc, -128);
+            acc = tiny_int8_min_i32(acc, 127);
+            output[ow * 4 + oc] = (int8_t)acc;
+        }
+    }
+}
+
+/*
+ * (1, 13, 10, 4) to (1, 13, 10, 4)
+ * plain loops
+ * Touches 40 elements of input from each of rows[3], weights[36], bias[4], multiplier[4], shift[4], output[40].
+ */
+void tiny_int8_depthwise_1(const int8_t *TINY_INT8_RESTRICT input, const int32_t *TINY_INT8_RESTRICT rows,
+                           int32_t kh_begin, int32_t kh_end, const int8_t *TINY_INT8_RESTRICT weights,
+                           const int32_t *TINY_INT8_RESTRICT bias, const int32_t *TINY_INT8_RESTRICT multiplier,
+                           const int32_t *TINY_INT8_RESTRICT shift, int8_t *TINY_INT8_RESTRICT output)
+{
+    for (int32_t ow = 0; ow < 10; ow++) {
+        for (int32_t oc = 0; oc < 4; oc++) {
+            int32_t acc = bias[oc];
+
+            for (int32_t kh = kh_begin; kh < kh_end; kh++) {
+                for (int32_t kw = 0; kw < 3; kw++) {
+                    const int32_t iw = ow * 1 + kw * 1 - 1;
+
+                    for (int32_t ic = oc; iw >= 0 && iw < 10 && ic < oc + 1; ic++) {
+                        const int32_t x = (int32_t)input[rows[kh] + iw * 4 + ic] - (-128);
+
+                        acc += x * (int32_t)weights[(kh * 3 + kw) * 4 + ic];
+                    }
+                }
+            }
+            acc = tiny_int8_requantize_wide_i32(acc, multiplier[oc], shift[oc]) + -1;
+            acc = tiny_int8_max_i32(acc, -128);
+            acc = tiny_int8_min_i32(acc, 127);
+            output[ow * 4 + oc] = (int8_t)acc;
+        }
+    }
+}
+
+/*
+ * (1, 13, 10, 4) to (1, 13, 10, 6)
+ * plain loops
+ * Touches input[40], weights[24], bias[6], multiplier[6], shift[6], output[60].
  */
 void tiny_int8_pointwise_1(const int8_t *TINY_INT8_RESTRICT input, const int8_t *TINY_INT8_RESTRICT weights,
                            const int32_t *TINY_INT8_RESTRICT bias, const int32_t *TINY_INT8_RESTRICT multiplier,
                            const int32_t *TINY_INT8_RESTRICT shift, int8_t *TINY_INT8_RESTRICT output)
 {
-    for (int32_t place = 0; place < 16; place++) {
-        for (int32_t oc = 0; oc < 8; oc++) {
+    for (int32_t place = 0; place < 10; place++) {
+        for (int32_t oc = 0; oc < 6; oc++) {
             int32_t acc = bias[oc];
 
-            for (int32_t ic = 0; ic < 3; ic++) {
-                acc += (int32_t)input[place * 3 + ic] * (int32_t)weights[oc * 3 + ic];
+            for (int32_t ic = 0; ic < 4; ic++) {
+                acc += ((int32_t)input[place * 4 + ic] - (-1)) * (int32_t)weights[oc * 4 + ic];
             }
-            acc = tiny_int8_requantize_wide_i32(acc, multiplier[oc], shift[oc]) + -128;
+            acc = tiny_int8_requantize_wide_i32(acc, multiplier[oc], shift[oc]) + 3;
+            acc = tiny_int8_max_i32(acc, -128);
             acc = tiny_int8_min_i32(acc, 127);
-            output[place * 8 + oc] = (int8_t)tiny_int8_max_i32(acc, -128);
+            output[place * 6 + oc] = (int8_t)acc;
         }
     }
 }
 
 /*
- * depthwise (1, 4, 4, 8) to (1, 4, 4, 8)
+ * (1, 13, 10, 6) to (1, 7, 5, 6)
  * plain loops
- * Touches input[128], weights[72], bias[8], multiplier[8], shift[8], output[128].
+ * Touches 60 elements of input from each of rows[3], weights[54], bias[6], multiplier[6], shift[6], output[30].
  */
-void tiny_int8_depthwise_1(const int8_t *TINY_INT8_RESTRICT input, const int8_t *TINY_INT8_RESTRICT weights,
+void tiny_int8_depthwise_2(const int8_t *TINY_INT8_RESTRICT input, const int32_t *TINY_INT8_RESTRICT rows,
+                           int32_t kh_begin, int32_t kh_end, const int8_t *TINY_INT8_RESTRICT weights,
                            const int32_t *TINY_INT8_RESTRICT bias, const int32_t *TINY_INT8_RESTRICT multiplier,
                            const int32_t *TINY_INT8_RESTRICT shift, int8_t *TINY_INT8_RESTRICT output)
 {
-    for (int32_t oh = 0; oh < 4; oh++) {
-        for (int32_t ow = 0; ow < 4; ow++) {
-            for (int32_t oc = 0; oc < 8; oc++) {
-                int32_t acc = bias[oc];
+    for (int32_t ow = 0; ow < 5; ow++) {
+        for (int32_t oc = 0; oc < 6; oc++) {
+            int32_t acc = bias[oc];
 
-                for (int32_t kh = 0; kh < 3; kh++) {
-                    for (int32_t kw = 0; kw < 3; kw++) {
-                        const int32_t ih = oh + kh - 1;
-                        const int32_t iw = ow + kw - 1;
-                        const int32_t inside = ih >= 0 && ih < 4 && iw >= 0 && iw < 4;
-                        const int32_t value = inside ? (int32_t)input[(ih * 4 + iw) * 8 + oc] : -128;
+            for (int32_t kh = kh_begin; kh < kh_end; kh++) {
+                for (int32_t kw = 0; kw < 3; kw++) {
+                    const int32_t iw = ow * 2 + kw * 1 - 1;
 
-                        acc += value * (int32_t)weights[(kh * 3 + kw) * 8 + oc];
+                    for (int32_t ic = oc; iw >= 0 && iw < 10 && ic < oc + 1; ic++) {
+                        const int32_t x = (int32_t)input[rows[kh] + iw * 6 + ic] - 3;
+
+                        acc += x * (int32_t)weights[(kh * 3 + kw) * 6 + ic];
                     }
                 }
-                acc = tiny_int8_requantize_wide_i32(acc, multiplier[oc], shift[oc]) + 3;
-            acc = tiny_int8_min_i32(acc, 127);
-            output[(oh * 4 + ow) * 8 + oc] = (int8_t)tiny_int8_max_i32(acc, -128);
             }
+            acc = tiny_int8_requantize_wide_i32(acc, multiplier[oc], shift[oc]) + 3;
+            acc = tiny_int8_max_i32(acc, -128);
+            acc = tiny_int8_min_i32(acc, 127);
+            output[ow * 6 + oc] = (int8_t)acc;
         }
     }
 }
 
 /*
- * pool (1, 4, 4, 8) to (1, 1, 1, 8)
+ * (1, 7, 5, 6) to (1, 7, 5, 4)
  * plain loops
- * Touches input[128], output[8].
+ * Touches input[30], weights[24], bias[4], multiplier[4], shift[4], output[20].
+ */
+void tiny_int8_pointwise_2(const int8_t *TINY_INT8_RESTRICT input, const int8_t *TINY_INT8_RESTRICT weights,
+                           const int32_t *TINY_INT8_RESTRICT bias, const int32_t *TINY_INT8_RESTRICT multiplier,
+                           const int32_t *TINY_INT8_RESTRICT shift, int8_t *TINY_INT8_RESTRICT output)
+{
+    for (int32_t place = 0; place < 5; place++) {
+        for (int32_t oc = 0; oc < 4; oc++) {
+            int32_t acc = bias[oc];
+
+            for (int32_t ic = 0; ic < 6; ic++) {
+                acc += ((int32_t)input[place * 6 + ic] - 3) * (int32_t)weights[oc * 6 + ic];
+            }
+            acc = tiny_int8_requantize_wide_i32(acc, multiplier[oc], shift[oc]) + -20;
+            acc = tiny_int8_max_i32(acc, -128);
+            acc = tiny_int8_min_i32(acc, 127);
+            output[place * 4 + oc] = (int8_t)acc;
+        }
+    }
+}
+
+/*
+ * (1, 7, 5, 4) to (1, 7, 5, 4)
+ * plain loops
+ * Touches 20 elements of input from each of rows[3], weights[36], bias[4], multiplier[4], shift[4], output[20].
+ */
+void tiny_int8_depthwise_3(const int8_t *TINY_INT8_RESTRICT input, const int32_t *TINY_INT8_RESTRICT rows,
+                           int32_t kh_begin, int32_t kh_end, const int8_t *TINY_INT8_RESTRICT weights,
+                           const int32_t *TINY_INT8_RESTRICT bias, const int32_t *TINY_INT8_RESTRICT multiplier,
+                           const int32_t *TINY_INT8_RESTRICT shift, int8_t *TINY_INT8_RESTRICT output)
+{
+    for (int32_t ow = 0; ow < 5; ow++) {
+        for (int32_t oc = 0; oc < 4; oc++) {
+            int32_t acc = bias[oc];
+
+            for (int32_t kh = kh_begin; kh < kh_end; kh++) {
+                for (int32_t kw = 0; kw < 3; kw++) {
+                    const int32_t iw = ow * 1 + kw * 1 - 1;
+
+                    for (int32_t ic = oc; iw >= 0 && iw < 5 && ic < oc + 1; ic++) {
+                        const int32_t x = (int32_t)input[rows[kh] + iw * 4 + ic] - (-20);
+
+                        acc += x * (int32_t)weights[(kh * 3 + kw) * 4 + ic];
+                    }
+                }
+            }
+            acc = tiny_int8_requantize_wide_i32(acc, multiplier[oc], shift[oc]) + 3;
+            acc = tiny_int8_max_i32(acc, -128);
+            acc = tiny_int8_min_i32(acc, 127);
+            output[ow * 4 + oc] = (int8_t)acc;
+        }
+    }
+}
+
+/*
+ * (1, 7, 5, 4) to (1, 1, 1, 4)
+ * plain loops
+ * Touches input[140], output[4].
  */
 void tiny_int8_pool_1(const int8_t *TINY_INT8_RESTRICT input, int8_t *TINY_INT8_RESTRICT output)
 {
-    for (int32_t oc = 0; oc < 8; oc++) {
-        int32_t total = 0;
+    for (int32_t oc = 0; oc < 4; oc++) {
+        int32_t acc = 0;
 
-        for (int32_t place = 0; place < 16; place++) {
-            total += (int32_t)input[place * 8 + oc];
+        for (int32_t place = 0; place < 35; place++) {
+            acc += (int32_t)input[place * 4 + oc];
         }
-        output[oc] = (int8_t)tiny_int8_average_i32(total, 16);
+        acc = tiny_int8_average_i32(acc, 35);
+        acc = tiny_int8_max_i32(acc, -128);
+        acc = tiny_int8_min_i32(acc, 127);
+        output[oc] = (int8_t)acc;
     }
 }

@@ -24,14 +24,30 @@
 extern "C" {
 #endif
 
+extern TINY_INT8_WEIGHTS_ATTR const int8_t tiny_int8_conv_1_weights[108];
+extern TINY_INT8_WEIGHTS_ATTR const int32_t tiny_int8_conv_1_bias[4];
+extern TINY_INT8_WEIGHTS_ATTR const int32_t tiny_int8_conv_1_multiplier[4];
+extern TINY_INT8_WEIGHTS_ATTR const int32_t tiny_int8_conv_1_shift[4];
+extern TINY_INT8_WEIGHTS_ATTR const int8_t tiny_int8_depthwise_1_weights[36];
+extern TINY_INT8_WEIGHTS_ATTR const int32_t tiny_int8_depthwise_1_bias[4];
+extern TINY_INT8_WEIGHTS_ATTR const int32_t tiny_int8_depthwise_1_multiplier[4];
+extern TINY_INT8_WEIGHTS_ATTR const int32_t tiny_int8_depthwise_1_shift[4];
 extern TINY_INT8_WEIGHTS_ATTR const int8_t tiny_int8_pointwise_1_weights[24];
-extern TINY_INT8_WEIGHTS_ATTR const int32_t tiny_int8_pointwise_1_bias[8];
-extern TINY_INT8_WEIGHTS_ATTR const int32_t tiny_int8_pointwise_1_multiplier[8];
-extern TINY_INT8_WEIGHTS_ATTR const int32_t tiny_int8_pointwise_1_shift[8];
-extern TINY_INT8_WEIGHTS_ATTR const int8_t tiny_int8_depthwise_1_weights[72];
-extern TINY_INT8_WEIGHTS_ATTR const int32_t tiny_int8_depthwise_1_bias[8];
-extern TINY_INT8_WEIGHTS_ATTR const int32_t tiny_int8_depthwise_1_multiplier[8];
-extern TINY_INT8_WEIGHTS_ATTR const int32_t tiny_int8_depthwise_1_shift[8];
+extern TINY_INT8_WEIGHTS_ATTR const int32_t tiny_int8_pointwise_1_bias[6];
+extern TINY_INT8_WEIGHTS_ATTR const int32_t tiny_int8_pointwise_1_multiplier[6];
+extern TINY_INT8_WEIGHTS_ATTR const int32_t tiny_int8_pointwise_1_shift[6];
+extern TINY_INT8_WEIGHTS_ATTR const int8_t tiny_int8_depthwise_2_weights[54];
+extern TINY_INT8_WEIGHTS_ATTR const int32_t tiny_int8_depthwise_2_bias[6];
+extern TINY_INT8_WEIGHTS_ATTR const int32_t tiny_int8_depthwise_2_multiplier[6];
+extern TINY_INT8_WEIGHTS_ATTR const int32_t tiny_int8_depthwise_2_shift[6];
+extern TINY_INT8_WEIGHTS_ATTR const int8_t tiny_int8_pointwise_2_weights[24];
+extern TINY_INT8_WEIGHTS_ATTR const int32_t tiny_int8_pointwise_2_bias[4];
+extern TINY_INT8_WEIGHTS_ATTR const int32_t tiny_int8_pointwise_2_multiplier[4];
+extern TINY_INT8_WEIGHTS_ATTR const int32_t tiny_int8_pointwise_2_shift[4];
+extern TINY_INT8_WEIGHTS_ATTR const int8_t tiny_int8_depthwise_3_weights[36];
+extern TINY_INT8_WEIGHTS_ATTR const int32_t tiny_int8_depthwise_3_bias[4];
+extern TINY_INT8_WEIGHTS_ATTR const int32_t tiny_int8_depthwise_3_multiplier[4];
+extern TINY_INT8_WEIGHTS_ATTR const int32_t tiny_int8_depthwise_3_shift[4];
 
 #ifdef __cplusplus
 }

@@ -21,7 +21,7 @@
  * TINY_UINT8_WEIGHTS_ATTR
  *     stands before every constant array: a section in external flash, for instance
  * TINY_UINT8_LAYER_BEGIN(i), TINY_UINT8_LAYER_END(i)
- *     run before and after layer i of tiny_uint8_invoke; README.md lists the layers
+ *     run before and after layer i; README.md has the list
  */
 #ifndef TINY_UINT8_H
 #define TINY_UINT8_H
@@ -29,7 +29,7 @@
 #include <stdint.h>
 
 /* Every source file of the library checks that it belongs to this header. */
-#define TINY_UINT8_BUILD_ID 0xF9378DB1UL
+#define TINY_UINT8_BUILD_ID 0x4210E4D9UL
 
 /* Integers that #if can use. Sizes are in bytes; elements are of uint8_t in and uint8_t out. */
 #define TINY_UINT8_ARENA_BYTES 256UL
@@ -40,6 +40,7 @@
 #define TINY_UINT8_INPUT_HEIGHT 4
 #define TINY_UINT8_INPUT_WIDTH 4
 #define TINY_UINT8_INPUT_CHANNELS 3
+#define TINY_UINT8_INPUT_ROW_ELEMENTS 12UL
 #define TINY_UINT8_INPUT_ELEMENTS 48UL
 #define TINY_UINT8_INPUT_BYTES 48UL
 #define TINY_UINT8_INPUT_ZERO_POINT 128
@@ -77,28 +78,59 @@ extern "C" {
 
 enum tiny_uint8_status {
     TINY_UINT8_OK = 0,
-    TINY_UINT8_ERROR_NULL = 1,     /* an argument is a null pointer */
-    TINY_UINT8_ERROR_SELF_TEST = 2 /* the answer to the built-in input is wrong */
+    TINY_UINT8_ERROR_NULL = 1,      /* an argument is a null pointer */
+    TINY_UINT8_ERROR_SELF_TEST = 2, /* the answer to the built-in input is wrong */
+    TINY_UINT8_ERROR_ROWS = 3       /* more rows than the picture has, or its end before all have come */
 };
 
 /*
- * The memory that one inference works in. It is the caller's, holds nothing between two calls, and needs no
- * initialisation. As many inferences can run at the same time as there are arenas.
+ * The memory that one inference works in. It is the caller's: as many inferences can run at the same time as there are
+ * arenas.
  */
 struct tiny_uint8_arena {
     TINY_UINT8_ALIGNED(8) int8_t bytes[TINY_UINT8_ARENA_BYTES];
 };
 
 /*
- * Run the network once.
+ * Run the network once, on a whole picture.
  *
- * arena   working memory; what it holds afterwards means nothing
+ * arena   working memory; it needs no preparation, and a picture that has come in part is dropped
  * input   48 elements, 4x4x3: row after row, the channels of a pixel side by side
  * output  8 elements, 8
  *
  * The three must not overlap. Returns TINY_UINT8_ERROR_NULL, with nothing written, if one is a null pointer.
  */
 enum tiny_uint8_status tiny_uint8_invoke(struct tiny_uint8_arena *arena, const uint8_t *input, uint8_t *output);
+
+/*
+ * The same for a picture that comes in portions, as a camera gives it: push_rows until it is complete, then finish.
+ * The first layer of this network needs the whole input, which is therefore kept in the arena.
+ * A call that returns an error has changed nothing, and the picture can go on.
+ */
+
+/*
+ * Begin a picture, whatever has come of another. Needed once for an arena that is not all zeros;
+ * tiny_uint8_finish and tiny_uint8_invoke begin the next picture themselves.
+ *
+ * TINY_UINT8_ERROR_NULL   `arena` is a null pointer
+ */
+enum tiny_uint8_status tiny_uint8_begin(struct tiny_uint8_arena *arena);
+
+/*
+ * Take the next `row_count` rows, 12 elements each. They are not needed afterwards.
+ *
+ * TINY_UINT8_ERROR_NULL   an argument is a null pointer
+ * TINY_UINT8_ERROR_ROWS   fewer than `row_count` of the picture's 4 rows are left, or none was begun
+ */
+enum tiny_uint8_status tiny_uint8_push_rows(struct tiny_uint8_arena *arena, const uint8_t *rows, uint32_t row_count);
+
+/*
+ * Give the output of a picture, 8 elements, and begin the next.
+ *
+ * TINY_UINT8_ERROR_NULL   an argument is a null pointer
+ * TINY_UINT8_ERROR_ROWS   the picture's 4 rows have not all come
+ */
+enum tiny_uint8_status tiny_uint8_finish(struct tiny_uint8_arena *arena, uint8_t *output);
 
 /*
  * Run the network on a built-in input and compare the answer with the one that it must give:

@@ -19,7 +19,7 @@
 
 #include "tiny_uint8.h"
 
-#if TINY_UINT8_BUILD_ID != 0xF9378DB1UL
+#if TINY_UINT8_BUILD_ID != 0x4210E4D9UL
 #error "tiny_uint8.h is from another run of mbgen than this file"
 #endif
 
@@ -49,16 +49,22 @@ static inline uint8_t tiny_uint8_quantize_input(float value)
     return (uint8_t)(whole + TINY_UINT8_INPUT_ZERO_POINT);
 }
 
-/* A whole image, 4x4x3, of real values that are preprocessed as in training. */
-static inline void tiny_uint8_input_from_image(const float *image, uint8_t *input)
+/* Rows of an image, 12 elements each, of real values that are preprocessed as in training. */
+static inline void tiny_uint8_rows_from_image(const float *image, uint32_t row_count, uint8_t *rows)
 {
-    for (size_t i = 0; i < TINY_UINT8_INPUT_ELEMENTS; i++) {
-        input[i] = tiny_uint8_quantize_input(image[i]);
+    for (size_t i = 0; i < row_count * TINY_UINT8_INPUT_ROW_ELEMENTS; i++) {
+        rows[i] = tiny_uint8_quantize_input(image[i]);
     }
 }
 
-/* A whole picture, 4x4x3, of 8-bit pixels x, which become the real values x/127.5-1. */
-static inline void tiny_uint8_input_from_pixels(const uint8_t *pixels, uint8_t *input)
+/* A whole image, 4x4x3. */
+static inline void tiny_uint8_input_from_image(const float *image, uint8_t *input)
+{
+    tiny_uint8_rows_from_image(image, TINY_UINT8_INPUT_HEIGHT, input);
+}
+
+/* Rows of a picture, 12 elements each, of 8-bit pixels x, which become the real values x/127.5-1. */
+static inline void tiny_uint8_rows_from_pixels(const uint8_t *pixels, uint32_t row_count, uint8_t *rows)
 {
     static const uint8_t table[256] = {
           0,   1,   2,   3,   4,   5,   6,   7,   8,   9,  10,  11,  12,  13,  14,  15,
@@ -79,9 +85,15 @@ static inline void tiny_uint8_input_from_pixels(const uint8_t *pixels, uint8_t *
         241, 242, 243, 244, 245, 246, 247, 248, 249, 250, 251, 252, 253, 254, 255, 255,
 };
 
-    for (size_t i = 0; i < TINY_UINT8_INPUT_ELEMENTS; i++) {
-        input[i] = table[pixels[i]];
+    for (size_t i = 0; i < row_count * TINY_UINT8_INPUT_ROW_ELEMENTS; i++) {
+        rows[i] = table[pixels[i]];
     }
+}
+
+/* A whole picture, 4x4x3. */
+static inline void tiny_uint8_input_from_pixels(const uint8_t *pixels, uint8_t *input)
+{
+    tiny_uint8_rows_from_pixels(pixels, TINY_UINT8_INPUT_HEIGHT, input);
 }
 
 /* One element of the output as a real value. */

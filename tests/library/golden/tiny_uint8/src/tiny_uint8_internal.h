@@ -66,7 +66,8 @@ extern "C" {
 void tiny_uint8_pointwise_1(const uint8_t *TINY_UINT8_RESTRICT input, const int8_t *TINY_UINT8_RESTRICT weights,
                             const int32_t *TINY_UINT8_RESTRICT bias, const int32_t *TINY_UINT8_RESTRICT multiplier,
                             const int32_t *TINY_UINT8_RESTRICT shift, uint8_t *TINY_UINT8_RESTRICT output);
-void tiny_uint8_depthwise_1(const uint8_t *TINY_UINT8_RESTRICT input, const int8_t *TINY_UINT8_RESTRICT weights,
+void tiny_uint8_depthwise_1(const uint8_t *TINY_UINT8_RESTRICT input, const int32_t *TINY_UINT8_RESTRICT rows,
+                            int32_t kh_begin, int32_t kh_end, const int8_t *TINY_UINT8_RESTRICT weights,
                             const int32_t *TINY_UINT8_RESTRICT bias, const int32_t *TINY_UINT8_RESTRICT multiplier,
                             const int32_t *TINY_UINT8_RESTRICT shift, uint8_t *TINY_UINT8_RESTRICT output);
 void tiny_uint8_pool_1(const uint8_t *TINY_UINT8_RESTRICT input, uint8_t *TINY_UINT8_RESTRICT output);

@@ -14,12 +14,12 @@
 #include "tiny_uint8.h"
 #include "tiny_uint8_internal.h"
 
-#if TINY_UINT8_BUILD_ID != 0xF9378DB1UL
+#if TINY_UINT8_BUILD_ID != 0x4210E4D9UL
 #error "tiny_uint8.h is from another run of mbgen than this file"
 #endif
 
 /*
- * pointwise (1, 4, 4, 3) to (1, 4, 4, 8)
+ * (1, 4, 4, 3) to (1, 4, 4, 8)
  * plain loops
  * Touches input[48], weights[24], bias[8], multiplier[8], shift[8], output[128].
  */
@@ -32,60 +32,65 @@ void tiny_uint8_pointwise_1(const uint8_t *TINY_UINT8_RESTRICT input, const int8
             int32_t acc = bias[oc];
 
             for (int32_t ic = 0; ic < 3; ic++) {
-                acc += (int32_t)input[place * 3 + ic] * (int32_t)weights[oc * 3 + ic];
+                acc += ((int32_t)input[place * 3 + ic] - 128) * (int32_t)weights[oc * 3 + ic];
             }
             acc = tiny_uint8_requantize_wide_i32(acc, multiplier[oc], shift[oc]) + 0;
+            acc = tiny_uint8_max_i32(acc, 0);
             acc = tiny_uint8_min_i32(acc, 255);
-            output[place * 8 + oc] = (uint8_t)tiny_uint8_max_i32(acc, 0);
+            output[place * 8 + oc] = (uint8_t)acc;
         }
     }
 }
 
 /*
- * depthwise (1, 4, 4, 8) to (1, 4, 4, 8)
+ * (1, 4, 4, 8) to (1, 4, 4, 8)
  * plain loops
- * Touches input[128], weights[72], bias[8], multiplier[8], shift[8], output[128].
+ * Touches 32 elements of input from each of rows[3], weights[72], bias[8], multiplier[8], shift[8], output[32].
  */
-void tiny_uint8_depthwise_1(const uint8_t *TINY_UINT8_RESTRICT input, const int8_t *TINY_UINT8_RESTRICT weights,
+void tiny_uint8_depthwise_1(const uint8_t *TINY_UINT8_RESTRICT input, const int32_t *TINY_UINT8_RESTRICT rows,
+                            int32_t kh_begin, int32_t kh_end, const int8_t *TINY_UINT8_RESTRICT weights,
                             const int32_t *TINY_UINT8_RESTRICT bias, const int32_t *TINY_UINT8_RESTRICT multiplier,
                             const int32_t *TINY_UINT8_RESTRICT shift, uint8_t *TINY_UINT8_RESTRICT output)
 {
-    for (int32_t oh = 0; oh < 4; oh++) {
-        for (int32_t ow = 0; ow < 4; ow++) {
-            for (int32_t oc = 0; oc < 8; oc++) {
-                int32_t acc = bias[oc];
+    for (int32_t ow = 0; ow < 4; ow++) {
+        for (int32_t oc = 0; oc < 8; oc++) {
+            int32_t acc = bias[oc];
 
-                for (int32_t kh = 0; kh < 3; kh++) {
-                    for (int32_t kw = 0; kw < 3; kw++) {
-                        const int32_t ih = oh + kh - 1;
-                        const int32_t iw = ow + kw - 1;
-                        const int32_t inside = ih >= 0 && ih < 4 && iw >= 0 && iw < 4;
-                        const int32_t value = inside ? (int32_t)input[(ih * 4 + iw) * 8 + oc] : 0;
+            for (int32_t kh = kh_begin; kh < kh_end; kh++) {
+                for (int32_t kw = 0; kw < 3; kw++) {
+                    const int32_t iw = ow * 1 + kw * 1 - 1;
 
-                        acc += value * (int32_t)weights[(kh * 3 + kw) * 8 + oc];
+                    for (int32_t ic = oc; iw >= 0 && iw < 4 && ic < oc + 1; ic++) {
+                        const int32_t x = (int32_t)input[rows[kh] + iw * 8 + ic] - 0;
+
+                        acc += x * (int32_t)weights[(kh * 3 + kw) * 8 + ic];
                     }
                 }
-                acc = tiny_uint8_requantize_wide_i32(acc, multiplier[oc], shift[oc]) + 131;
-            acc = tiny_uint8_min_i32(acc, 255);
-            output[(oh * 4 + ow) * 8 + oc] = (uint8_t)tiny_uint8_max_i32(acc, 0);
             }
+            acc = tiny_uint8_requantize_wide_i32(acc, multiplier[oc], shift[oc]) + 131;
+            acc = tiny_uint8_max_i32(acc, 0);
+            acc = tiny_uint8_min_i32(acc, 255);
+            output[ow * 8 + oc] = (uint8_t)acc;
         }
     }
 }
 
 /*
- * pool (1, 4, 4, 8) to (1, 1, 1, 8)
+ * (1, 4, 4, 8) to (1, 1, 1, 8)
  * plain loops
  * Touches input[128], output[8].
  */
 void tiny_uint8_pool_1(const uint8_t *TINY_UINT8_RESTRICT input, uint8_t *TINY_UINT8_RESTRICT output)
 {
     for (int32_t oc = 0; oc < 8; oc++) {
-        int32_t total = 0;
+        int32_t acc = 0;
 
         for (int32_t place = 0; place < 16; place++) {
-            total += (int32_t)input[place * 8 + oc];
+            acc += (int32_t)input[place * 8 + oc];
         }
-        output[oc] = (uint8_t)tiny_uint8_average_i32(total, 16);
+        acc = tiny_uint8_average_i32(acc, 16);
+        acc = tiny_uint8_max_i32(acc, 0);
+        acc = tiny_uint8_min_i32(acc, 255);
+        output[oc] = (uint8_t)acc;
     }
 }

@@ -15,7 +15,7 @@
 
 #include "tiny_uint8.h"
 
-#if TINY_UINT8_BUILD_ID != 0xF9378DB1UL
+#if TINY_UINT8_BUILD_ID != 0x4210E4D9UL
 #error "tiny_uint8.h is from another run of mbgen than this file"
 #endif
 
@@ -26,19 +26,19 @@ const int8_t tiny_uint8_pointwise_1_weights[24] = {
       73,  -55,  -46,   38,   38,   50,   94,  -53,
 };
 
-/* pointwise_1: bias, zero points folded in */
+/* pointwise_1: bias */
 TINY_UINT8_ALIGNED(8) TINY_UINT8_WEIGHTS_ATTR
 const int32_t tiny_uint8_pointwise_1_bias[8] = {
-      1718,  17293, -11048,  -5415,  -5061, -17354,  -4201, -11835,
+     438, -499, -424,  473,  443, -202, -361, -187,
 };
 
-/* pointwise_1: multipliers */
+/* pointwise_1: multiplier */
 TINY_UINT8_ALIGNED(8) TINY_UINT8_WEIGHTS_ATTR
 const int32_t tiny_uint8_pointwise_1_multiplier[8] = {
     1349637100, 1836561800, 1827413800, 1474508500, 1376951400, 1234470700, 1308437000, 1588296900,
 };
 
-/* pointwise_1: shifts, positive to the left */
+/* pointwise_1: shift */
 TINY_UINT8_ALIGNED(8) TINY_UINT8_WEIGHTS_ATTR
 const int32_t tiny_uint8_pointwise_1_shift[8] = {
     -8, -8, -7, -7, -8, -7, -7, -8,
@@ -54,19 +54,19 @@ const int8_t tiny_uint8_depthwise_1_weights[72] = {
      112,  107,   -6,  -75,  -64,   89,   23,  -84,
 };
 
-/* depthwise_1: bias, zero points folded in */
+/* depthwise_1: bias */
 TINY_UINT8_ALIGNED(8) TINY_UINT8_WEIGHTS_ATTR
 const int32_t tiny_uint8_depthwise_1_bias[8] = {
     386, 464, 468, 123, 475, 106,   0, 470,
 };
 
-/* depthwise_1: multipliers */
+/* depthwise_1: multiplier */
 TINY_UINT8_ALIGNED(8) TINY_UINT8_WEIGHTS_ATTR
 const int32_t tiny_uint8_depthwise_1_multiplier[8] = {
     2020425920, 1514846080, 1327071520, 1825096480, 1199609040, 1715730400, 1166984000, 1399192480,
 };
 
-/* depthwise_1: shifts, positive to the left */
+/* depthwise_1: shift */
 TINY_UINT8_ALIGNED(8) TINY_UINT8_WEIGHTS_ATTR
 const int32_t tiny_uint8_depthwise_1_shift[8] = {
     -7, -7, -7, -7, -8, -7, -7, -8,
