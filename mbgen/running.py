@@ -56,7 +56,8 @@ def run_layers(directory: Path, inputs: Array) -> Iterator[dict[str, Array]]:
 
     `inputs` is `[n, h, w, c]` in the type of the network's input. The library is built once, with the flags in its
     manifest, and runs in as many processes at a time as this machine has cores. Before each inference the arena and the
-    output are filled with 0xA5: a layer that reads what nothing has written gives itself away.
+    output are filled with 0xA5, and after each layer what the plan is done with: a layer that reads what nothing has
+    written, or what need not be there any more, gives itself away.
 
     InputError if `inputs` does not fit the network; MissingToolError without compiler or emulator; RefusedError if the
     library does not fit the emulated board, crashes, hangs or leaves a layer out.
@@ -144,8 +145,23 @@ def _build_layers_program(directory: Path, manifest: Json, target: Target, input
             {"name": layer["name"], "start": _address(layer), "bytes": _record_bytes(layer), "ends": _ends(layer)}
             for layer in layers
         ],
+        dead=_dead(manifest),
     )
     return build_program([directory], main, folder, ["-include", str(hooks)])
+
+
+def _dead(manifest: Json) -> Iterator[dict[str, int]]:
+    """The stretches of the arena that hold nothing of use when a layer begins, once all rows of the input have come."""
+    streamed = sum(layer["streamed"] for layer in manifest["layers"])
+    for index in range(max(streamed, 1), len(manifest["layers"])):
+        needed = [buffer for buffer in manifest["buffers"] if buffer["first"] < index <= buffer["last"]]
+        start = 0
+        for buffer in sorted(needed, key=lambda one: int(one["offset"])):
+            if buffer["offset"] > start:
+                yield {"before": index, "start": start, "bytes": buffer["offset"] - start}
+            start = max(start, buffer["offset"] + buffer["bytes"])
+        if manifest["arena_bytes"] > start:
+            yield {"before": index, "start": start, "bytes": manifest["arena_bytes"] - start}
 
 
 def _check_inputs(manifest: Json, inputs: Array) -> None:

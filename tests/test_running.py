@@ -17,6 +17,7 @@ from mbgen.target import load_target, target_names
 from tests.support.tiny_library import expected_layers, tiny_inputs, write_tiny_library
 from tests.support.tools import require_target
 
+POISON = np.uint8(0xA5).astype(np.int8)
 MICROCONTROLLERS = [name for name in target_names() if load_target(name).is_microcontroller]
 
 
@@ -90,7 +91,7 @@ def test_batches_keep_the_order_of_the_inputs_and_build_once(tiny: Path, monkeyp
 
 def test_a_batch_is_one_input_where_one_inference_fills_the_limit(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = count_calls(monkeypatch, "run")
-    monkeypatch.setattr(mbgen.running, "BATCH_BYTES", 2 * 72)  # an inference reports 12 int8 twice, and 12 float32
+    monkeypatch.setattr(mbgen.running, "BATCH_BYTES", 2 * 84)  # an inference reports 12 int8 thrice, and 12 float32
     assert len(list(run_layers(tiny, tiny_inputs(5)))) == 5
     assert runs() == 3
     monkeypatch.setattr(mbgen.running, "BATCH_BYTES", 1)
@@ -99,9 +100,28 @@ def test_a_batch_is_one_input_where_one_inference_fills_the_limit(tiny: Path, mo
 
 
 def test_memory_that_a_library_never_wrote_holds_the_poison(tiny: Path) -> None:
-    edit(tiny / "src" / "tiny.c", "i < 12; ++i) {\n        quantized", "i < 11; ++i) {\n        quantized")
+    edit(tiny / "src" / "tiny.c", "i < 6; ++i) {\n            row", "i < 5; ++i) {\n            row")
     for layers in run_layers(tiny, tiny_inputs(3)):
-        assert layers["quantize_1"].ravel()[11] == np.uint8(0xA5).astype(np.int8)
+        assert layers["quantize_1"].reshape(2, 6)[:, 5].tolist() == [POISON, POISON]
+
+
+def test_what_a_plan_is_done_with_holds_the_poison(tiny: Path) -> None:
+    """Each buffer ends one layer too early, or too late for anyone to mind."""
+    row, clipped = read_manifest(tiny)["buffers"]
+    inputs = tiny_inputs(1)
+    expected = expected_layers(inputs[0])
+    for last in (3, 7):
+        edit_manifest(tiny, buffers=[row, clipped | {"last": last}])
+        (layers,) = run_layers(tiny, inputs)
+        np.testing.assert_array_equal(layers["dequantize_1"], expected["dequantize_1"])
+    edit_manifest(tiny, buffers=[row, clipped | {"last": 2}])
+    (layers,) = run_layers(tiny, inputs)
+    np.testing.assert_array_equal(layers["reshape_1"], expected["reshape_1"])
+    np.testing.assert_array_equal(layers["dequantize_1"], np.full((1, 12), POISON / 4, np.float32))
+    edit_manifest(tiny, buffers=[row, clipped | {"offset": 7, "bytes": 4}])
+    (layers,) = run_layers(tiny, inputs)
+    kept = (layers["dequantize_1"] == expected["dequantize_1"]).ravel().tolist()
+    assert kept == [False] * 3 + [True] * 4 + [False] * 5
 
 
 def test_the_flags_are_those_of_the_manifest(tiny: Path) -> None:
@@ -121,11 +141,11 @@ def test_a_status_other_than_ok_is_reported(tiny: Path) -> None:
 
 
 def test_a_layer_that_does_not_report_is_noticed(tiny: Path) -> None:
-    edit(tiny / "src" / "tiny.c", "TINY_LAYER_END(2);", "")
+    edit(tiny / "src" / "tiny.c", "TINY_LAYER_END(3);", "")
     with pytest.raises(RefusedError) as refused:
         list(run_layers(tiny, tiny_inputs(2)))
     assert str(refused.value) == (
-        "the library reported 48 bytes of layer outputs for 2 inputs; its manifest promises 144. "
+        "the library reported 104 bytes of layer outputs for 2 inputs; its manifest promises 208. "
         "Were its sources edited? Compile it again."
     )
 

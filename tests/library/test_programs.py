@@ -2,96 +2,31 @@
 
 from __future__ import annotations
 
-import math
+import dataclasses
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mbgen.graph import (
-    Add,
-    AveragePool2D,
-    Clamp,
-    Conv2D,
-    DepthwiseConv2D,
-    Graph,
-    Layer,
-    Numerics,
-    Padding,
-    Reshape,
-    Tensor,
-    window_output,
-)
-from mbgen.library import render, write
+from mbgen import reference
+from mbgen.graph import Add, Array, Graph
+from mbgen.library import Network, render, write
 from mbgen.planning import Objective
-from mbgen.running import run_program
+from mbgen.running import run_layers, run_program
+from tests.support.chain import Chain
 from tests.support.compilers import STRICT
 from tests.support.row_program import row_program
 from tests.support.tiny_network import network_of
 from tests.support.tools import require_target
 
-CLAMP = Clamp(-8.0, 8.0)  # small whole numbers: float32 sums are exact in any order
 
-
-class Chain:
-    """Writes a float32 network whose values are small whole numbers until the pool."""
-
-    def __init__(self, height: int, width: int, channels: int, seed: int) -> None:
-        self.tensors = {"input": Tensor("input", (1, height, width, channels), "float32")}
-        self.layers: list[Layer] = []
-        self.last = self.tensors["input"]
-        self.random = np.random.default_rng(seed)
-
-    def name(self, kind: str) -> str:
-        return f"{kind}_{len(self.layers) + 1}"
-
-    def append(self, layer: Layer, *shape: int) -> None:
-        self.layers.append(layer)
-        self.last = self.tensors[layer.output] = Tensor(layer.output, (1, *shape), "float32")
-
-    def window(self, kernel: int, stride: int, dilation: int, pads: tuple[int, int], oc: int | None) -> None:
-        """A convolution to `oc` channels, or a depthwise one if None; nothing if the image is too small for it."""
-        _, height, width, channels = self.last.shape
-        oh, ow = (window_output(size, kernel, stride, dilation, sum(pads)) for size in (height, width))
-        if oh < 1 or ow < 1:
-            return
-        name = self.name("depthwise" if oc is None else "conv")
-        shape = (kernel, kernel, channels) if oc is None else (oc, kernel, kernel, channels)
-        weights = self.random.integers(-1, 2, shape).astype(np.float32)
-        bias = self.random.integers(-3, 4, oc or channels).astype(np.float32)
-        for role, data in (("weights", weights), ("bias", bias)):
-            self.tensors[f"{name}.{role}"] = Tensor(f"{name}.{role}", data.shape, "float32", data=data)
-        layer = (DepthwiseConv2D if oc is None else Conv2D)(
-            name=name,
-            inputs=(self.last.name,),
-            output=name,
-            weights=f"{name}.weights",
-            bias=f"{name}.bias",
-            clamp=CLAMP,
-            stride=(stride, stride),
-            padding=Padding(pads[0], pads[1], pads[1], pads[0]),
-            dilation=(dilation, dilation),
-        )
-        self.append(layer, oh, ow, oc or channels)
-
-    def residual(self) -> None:
-        before = self.last
-        self.window(1, 1, 1, (0, 0), before.shape[3])
-        name = self.name("add")
-        self.append(Add(name=name, inputs=(before.name, self.last.name), output=name), *before.shape[1:])
-
-    def graph(self, *, pooled: bool) -> Graph:
-        _, height, width, channels = self.last.shape
-        if pooled:
-            name, source = self.name("pool"), self.last.name
-            pool = AveragePool2D(name=name, inputs=(source,), output=name, kernel=(height, width))
-            self.append(pool, 1, 1, channels)
-        name, source = self.name("reshape"), self.last.name
-        self.append(Reshape(name=name, inputs=(source,), output=name), math.prod(self.last.shape))
-        return Graph("net", Numerics.FLOAT32, self.tensors, tuple(self.layers), "input", self.last.name)
+def whole_numbers(graph: Graph) -> Array:
+    """An input of whole numbers from -8 to 8."""
+    return np.random.default_rng(0).integers(-8, 9, graph.tensors["input"].shape).astype(np.float32)
 
 
 @st.composite
@@ -115,8 +50,7 @@ def graphs(draw: st.DrawFn) -> Graph:
 
 
 def check(graph: Graph, objective: Objective) -> None:
-    image = np.random.default_rng(0).integers(-8, 9, graph.tensors["input"].shape).astype(np.float32)
-    network = network_of(graph, image, objective, "net")
+    network = network_of(graph, whole_numbers(graph), objective, "net")
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder) / "net"
         write(render(network), directory)
@@ -124,6 +58,59 @@ def check(graph: Graph, objective: Objective) -> None:
         main = row_program("net", graph).replace(start, f"{start}    CHECK(net_self_test(&arena) == NET_OK);\n")
         flags = [*STRICT, "-O0", "-fsanitize=undefined,address", "-fno-sanitize-recover=all"]
         assert run_program([directory], main, flags, seconds=60).startswith("all is well")
+
+
+def first_difference(network: Network, folder: Path) -> str | None:
+    """The first layer that is not what the reference makes of the library's own inputs to it, as `verify` finds it."""
+    write(render(network), folder / "net")
+    graph, image = network.graph, network.test_input
+    for actual in run_layers(folder / "net", image):
+        values = {graph.input: image} | {layer.output: actual[layer.name] for layer in graph.layers}
+        for layer in graph.layers:
+            if (reference.compute(layer, graph, [values[name] for name in layer.inputs]) != values[layer.output]).any():
+                return layer.name
+    return None
+
+
+def residual_network() -> Network:
+    chain = Chain(6, 5, 4, seed=1)
+    chain.window(1, 1, 1, (0, 0), 4)  # conv_1
+    chain.residual()  # conv_2, add_3
+    graph = chain.graph(pooled=True)
+    return network_of(graph, whole_numbers(graph), "ram", "net")
+
+
+def with_buffer(network: Network, name: str, **changes: Any) -> Network:
+    buffers = [
+        dataclasses.replace(buffer, **changes) if buffer.name == name else buffer for buffer in network.plan.buffers
+    ]
+    return dataclasses.replace(network, plan=dataclasses.replace(network.plan, buffers=tuple(buffers)))
+
+
+def test_a_plan_that_is_right_shows_no_difference(tmp_path: Path) -> None:
+    require_target("host")
+    assert first_difference(residual_network(), tmp_path) is None
+
+
+def test_a_plan_that_overlaps_two_live_buffers_is_seen(tmp_path: Path) -> None:
+    """conv_2 is written over the end of conv_1, which add_3 still needs."""
+    require_target("host")
+    network = residual_network()
+    places = {buffer.name: buffer for buffer in network.plan.buffers}
+    first, second = places["conv_1"], places["conv_2"]
+    offset = first.offset + first.size - 16
+    size = max(network.plan.arena_bytes, offset + second.size)
+    larger = dataclasses.replace(network, plan=dataclasses.replace(network.plan, arena_bytes=size))
+    assert first_difference(with_buffer(larger, "conv_2", offset=offset), tmp_path) in {"conv_2", "add_3"}
+
+
+def test_a_plan_that_ends_a_buffer_too_early_is_seen(tmp_path: Path) -> None:
+    """Nothing is written over conv_1, but add_3 reads it when the plan is done with it."""
+    require_target("host")
+    network = residual_network()
+    conv_1 = next(buffer for buffer in network.plan.buffers if buffer.name == "conv_1")
+    assert (conv_1.first, conv_1.last) == (0, 2)
+    assert first_difference(with_buffer(network, "conv_1", last=1), tmp_path) == "add_3"
 
 
 @settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

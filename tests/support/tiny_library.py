@@ -14,7 +14,7 @@ HEADER = """
 #ifndef TINY_H
 #define TINY_H
 #include <stdint.h>
-#define TINY_ARENA_BYTES 16UL
+#define TINY_ARENA_BYTES 32UL
 #define TINY_INPUT_ELEMENTS 12UL
 #define TINY_OUTPUT_ELEMENTS 12UL
 struct tiny_arena { int8_t bytes[TINY_ARENA_BYTES]; };
@@ -42,22 +42,30 @@ extern const float tiny_dequantize_1_scale[1];
 
 enum tiny_status tiny_invoke(struct tiny_arena *arena, const float *input, float *output)
 {
-    int8_t *quantized = arena->bytes + 4;
+    int8_t *row = arena->bytes + 20;
+    int8_t *clipped = arena->bytes + 4;
     if (!input || !output) {
         return TINY_ERROR_NULL;
     }
-    TINY_LAYER_BEGIN(0);
-    for (int i = 0; i < 12; ++i) {
-        quantized[i] = (int8_t)floorf(input[i] * 4.0f);
+    for (int oh = 0; oh < 2; ++oh) {
+        TINY_LAYER_BEGIN(0);
+        for (int i = 0; i < 6; ++i) {
+            row[i] = (int8_t)floorf(input[oh * 6 + i] * 4.0f);
+        }
+        TINY_LAYER_END(0);
+        TINY_LAYER_BEGIN(1);
+        for (int i = 0; i < 6; ++i) {
+            clipped[oh * 6 + i] = row[i] > -100 ? row[i] : -100;
+        }
+        TINY_LAYER_END(1);
     }
-    TINY_LAYER_END(0);
-    TINY_LAYER_BEGIN(1); /* the same bytes under another shape */
-    TINY_LAYER_END(1);
-    TINY_LAYER_BEGIN(2);
-    for (int i = 0; i < 12; ++i) {
-        output[i] = (float)quantized[i] * tiny_dequantize_1_scale[0];
-    }
+    TINY_LAYER_BEGIN(2); /* the same bytes under another shape */
     TINY_LAYER_END(2);
+    TINY_LAYER_BEGIN(3);
+    for (int i = 0; i < 12; ++i) {
+        output[i] = (float)clipped[i] * tiny_dequantize_1_scale[0];
+    }
+    TINY_LAYER_END(3);
     return TINY_OK;
 }
 """
@@ -78,7 +86,11 @@ enum tiny_status tiny_self_test(struct tiny_arena *arena)
 
 
 def write_tiny_library(directory: Path, target: str) -> None:
-    """Layers quantize_1 (float32 to int8, in the arena), reshape_1 (the same bytes), dequantize_1 (the output)."""
+    """A row pipeline of two layers and two after it, from 2x2x3 of float32 to as many.
+
+    quantize_1 (to int8; one row at a time in the arena), clip_1 (not below -100; its whole output stays in the arena),
+    reshape_1 (the same bytes), dequantize_1 (the output).
+    """
     files = {
         "include/tiny.h": HEADER,
         "src/tiny.c": NETWORK,
@@ -100,26 +112,31 @@ def tiny_inputs(count: int) -> Array:
 def expected_layers(image: Array) -> dict[str, Array]:
     """What the library must report for one input `[2, 2, 3]`."""
     quantized = np.floor(image * 4).astype(np.int8)[np.newaxis]
+    clipped = np.maximum(quantized, np.int8(-100))
     return {
         "quantize_1": quantized,
-        "reshape_1": quantized.reshape(1, 12),
-        "dequantize_1": quantized.reshape(1, 12).astype(np.float32) / 4,
+        "clip_1": clipped,
+        "reshape_1": clipped.reshape(1, 12),
+        "dequantize_1": clipped.reshape(1, 12).astype(np.float32) / 4,
     }
 
 
 def _manifest(target: str) -> dict[str, object]:
-    arena = {"place": "arena", "offset": 4}
+    image, flat = [1, 2, 2, 3], [1, 12]
+    row, whole = {"place": "row", "offset": 20}, {"place": "arena", "offset": 4}
     layers = [
-        ("quantize_1", "input", [1, 2, 2, 3], [1, 2, 2, 3], "int8", arena),
-        ("reshape_1", "quantize_1", [1, 2, 2, 3], [1, 12], "int8", arena),
-        ("dequantize_1", "reshape_1", [1, 12], [1, 12], "float32", {"place": "output"}),
+        ("quantize_1", "input", image, image, "int8", row, True),
+        ("clip_1", "quantize_1", image, image, "int8", whole, True),
+        ("reshape_1", "clip_1", image, flat, "int8", whole, False),
+        ("dequantize_1", "reshape_1", flat, flat, "float32", {"place": "output"}, False),
     ]
     return {
         "name": "tiny",
         "target": {"name": target, "c_flags": list(load_target(target).c_flags)},
         "macs_executed": 0,
-        "arena_bytes": 16,
+        "arena_bytes": 32,
         "constant_bytes": 4,
+        "stack_bytes": None,
         "layers": [
             {
                 "name": name,
@@ -128,7 +145,12 @@ def _manifest(target: str) -> dict[str, object]:
                 "output_shape": output_shape,
                 "dtype": dtype,
                 "output": output,
+                "streamed": streamed,
             }
-            for name, source, input_shape, output_shape, dtype, output in layers
+            for name, source, input_shape, output_shape, dtype, output, streamed in layers
+        ],
+        "buffers": [
+            {"name": "row in passing", "offset": 20, "bytes": 6, "first": 0, "last": 1},
+            {"name": "clip_1", "offset": 4, "bytes": 12, "first": 1, "last": 3},
         ],
     }
