@@ -1,4 +1,4 @@
-"""Tiles that lie over each other at the end: nothing is left out, nothing is beyond, panels repeat the right entries."""
+"""Tiles that lie over each other at the end: none is left out, none is beyond, and panels repeat the right entries."""
 
 from __future__ import annotations
 
