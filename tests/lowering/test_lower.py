@@ -155,7 +155,8 @@ def test_a_pointwise_layer_that_runs_row_by_row_has_the_rows_of_one() -> None:
 def test_no_sum_goes_to_memory() -> None:
     """Bias, rescaling and clamp are in the kernel that sums: all that it writes is the output, in its own type."""
     for kernel in lower(make_network("int8").graph, "cortex-m4").kernels:
-        assert [p.element for p in kernel.parameters if not p.const] == ["int8"]
+        arrays = [parameter for parameter in kernel.parameters if isinstance(parameter, Parameter)]
+        assert [parameter.element for parameter in arrays if not parameter.const] == ["int8"]
 
 
 # --- packing -------------------------------------------------------------------------------------------------------
@@ -377,6 +378,7 @@ def test_an_unknown_layer_is_refused() -> None:
 LOWER = """
 import hashlib
 from mbgen.lowering import lower
+from mbgen.planning import plan
 from mbgen.target import load_target
 from tests.support.tiny_network import make_network
 
