@@ -8,17 +8,13 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mbgen import reference
 from mbgen.data import data_folder
 from mbgen.graph import (
-    NO_CLAMP,
     Add,
-    Array,
     AveragePool2D,
     Clamp,
     Clip,
@@ -36,51 +32,17 @@ from mbgen.graph import (
     Requantize,
     Softmax,
     Tensor,
-    WeightedLayer,
     infer_shape,
     window_output,
 )
-from mbgen.target import Target, load_target, read_target
+from mbgen.target import load_target, read_target
 from tests.support.compilers import COMPILERS, call, check_strict, check_symbols, includes, sources
-from tests.support.layer_network import Computed, LayerNetwork, library, run
+from tests.support.layer_network import LayerNetwork, assert_telling, check, library
 from tests.support.layers import additions, average_pools, convolutions, dense_layers, per_tensor
 from tests.support.tools import require_target
 
 TFLITE, QDQ, FLOAT32 = Numerics.TFLITE, Numerics.QDQ, Numerics.FLOAT32
-FLOAT_BOUND = 1e-6  # of the greatest sum of magnitudes: sums run in another order
 TYPES: dict[Numerics, tuple[DType, ...]] = {TFLITE: ("int8", "uint8"), QDQ: ("int8", "uint8"), FLOAT32: ("float32",)}
-
-
-def assert_right(one: Computed, graph: Graph) -> None:
-    name = one.layer.name
-    assert (one.actual.dtype, one.actual.shape) == (one.expected.dtype, one.expected.shape), name
-    if one.actual.dtype == np.float32:
-        bound = FLOAT_BOUND * greatest_sum(one, graph)
-        np.testing.assert_allclose(one.actual, one.expected, rtol=0, atol=bound, err_msg=name)
-    else:
-        np.testing.assert_array_equal(one.actual, one.expected, err_msg=str(one.layer))
-
-
-def greatest_sum(one: Computed, graph: Graph) -> float:
-    """The greatest sum of magnitudes behind an output element."""
-    if not isinstance(one.layer, WeightedLayer):
-        return float(np.abs(one.expected).max())
-    magnitudes = {name: graph.tensors[name] for name in one.layer.constants}
-    magnitudes = {name: dataclasses.replace(t, data=np.abs(graph.constant(name))) for name, t in magnitudes.items()}
-    layer = dataclasses.replace(one.layer, clamp=NO_CLAMP)
-    sums = reference.compute(
-        layer, dataclasses.replace(graph, tensors={**graph.tensors, **magnitudes}), [np.abs(x) for x in one.inputs]
-    )
-    return float(sums.max())
-
-
-def check(graph: Graph, target: Target, folder: Path) -> dict[str, Array]:
-    """Every layer is right; gives the values that each took."""
-    seen: dict[str, list[Array]] = {}
-    for one in run(graph, target, folder):
-        assert_right(one, graph)
-        seen.setdefault(one.layer.name, []).append(one.actual)
-    return {name: np.stack(arrays) for name, arrays in seen.items()}
 
 
 # --- one layer of each kind ----------------------------------------------------------------------------------------
@@ -120,11 +82,18 @@ def weighted_layers(net: LayerNetwork, dtype: DType) -> None:
     net.convolution(net.feed((1, 5, 5, 1), dtype), (1, 1), 1, stride=(2, 2))
     net.convolution(net.feed((1, 4, 4, 5), dtype), (1, 1), 57, clamp="relu", kind="pointwise")
     net.convolution(net.feed((1, 7, 5, 13), dtype), (1, 1), 32, kind="pointwise")
+    net.convolution(net.feed((1, 11, 7, 5), dtype), (1, 1), 13, kind="pointwise")
+    net.convolution(net.feed((1, 5, 1, 13), dtype), (1, 1), 19, kind="pointwise", clamp="relu6")
     net.convolution(net.feed((1, 6, 4, 8), dtype), (1, 1), 40, bias=False, clamp="relu6", kind="pointwise")
     net.convolution(net.feed((1, 1, 1, 12), dtype), (1, 1), 3, kind="pointwise")
     net.convolution(net.feed((1, 3, 1, 1), dtype), (1, 1), 1, kind="pointwise", per_channel=False)
     net.convolution(net.feed((1, 5, 7, 2), dtype), (1, 1), 16, multiplier=1.7, kind="pointwise")
     net.convolution(net.feed((1, 9, 7, 16), dtype), (3, 3), 16, depthwise=True, padding=Padding(1, 1, 1, 1))
+    net.convolution(net.feed((1, 5, 3, 19), dtype), (3, 3), 19, depthwise=True, padding=Padding(1, 1, 1, 1))
+    net.convolution(net.feed((1, 3, 5, 57), dtype), (3, 3), 57, depthwise=True, padding=Padding(0, 1, 1, 0))
+    net.convolution(net.feed((1, 3, 3, 5), dtype), (3, 3), 5, depthwise=True, clamp="relu")
+    net.convolution(net.feed((1, 4, 5, 3), dtype), (3, 3), 57, padding=Padding(1, 1, 1, 1), clamp="relu6")
+    net.convolution(net.feed((1, 4, 3, 2), dtype), (2, 2), 19)
     down = {"stride": (2, 2), "padding": Padding(0, 1, 0, 1), "clamp": "relu6"}
     net.convolution(net.feed((1, 8, 6, 12), dtype), (3, 3), 12, depthwise=True, **down)  # type: ignore[arg-type]
     net.convolution(net.feed((1, 6, 6, 3), dtype), (3, 3), 6, depthwise=True, padding=Padding(1, 1, 1, 1), bias=False)
@@ -134,6 +103,8 @@ def weighted_layers(net: LayerNetwork, dtype: DType) -> None:
     net.dense(net.feed((1, 9), dtype), 2)
     net.dense(net.feed((1, 16), dtype), 1001, bias=False)
     net.dense(net.feed((1, 5), dtype), 32, multiplier=1.2)
+    net.dense(net.feed((1, 19), dtype), 13)
+    net.dense(net.feed((1, 13), dtype), 57, clamp="relu")
 
 
 def other_layers(net: LayerNetwork, dtype: DType) -> None:
@@ -195,14 +166,6 @@ def all_layers(numerics: Numerics, dtypes: Iterable[DType]) -> Graph:
         if numerics is TFLITE:
             means(net, dtype)
     return net.graph
-
-
-def assert_telling(graph: Graph, seen: dict[str, Array]) -> None:
-    """No layer hides a mistake by giving the same few values everywhere."""
-    for layer in graph.layers:
-        values = seen[layer.name]
-        if values.size >= 20:
-            assert len(np.unique(values)) >= 8, layer.name
 
 
 @pytest.mark.parametrize("numerics", list(Numerics))

@@ -27,17 +27,23 @@ from mbgen.graph import (
     Softmax,
     Tensor,
 )
-from mbgen.kernel import ActivationArgument, ConstantArgument
-from mbgen.lowering import lower
+from mbgen.kernel import ActivationArgument, ConstantArgument, LoweredNetwork, Parameter, Scalar, WindowArgument
+from mbgen.lowering import lower as lower_as_planned
 from mbgen.lowering.conv import pack_direct
 from mbgen.lowering.epilogue import Epilogue, largest_sums, weighted_epilogue
-from mbgen.lowering.gemm import pack_channels, pack_weights
+from mbgen.lowering.gemm import pack_weights
+from mbgen.planning import Objective, plan
+from mbgen.schedules.tile import default_gemm_tile, tiles
 from mbgen.target import load_target
 from tests.support.layer_network import LayerNetwork
 from tests.support.layers import graph_of, per_tensor
 from tests.support.tiny_network import make_network
 
 TARGETS = ("host", "cortex-a72", "cortex-m4")
+
+
+def lower(graph: Graph, target: str, objective: Objective = "speed") -> LoweredNetwork:
+    return lower_as_planned(graph, plan(graph, objective), load_target(target), "net")
 
 
 def alike(net: LayerNetwork, count: int, **changes: Any) -> list[str]:
@@ -54,7 +60,7 @@ def alike(net: LayerNetwork, count: int, **changes: Any) -> list[str]:
 def test_layers_of_one_form_share_a_kernel(target: str) -> None:
     net = LayerNetwork(Numerics.TFLITE)
     names = alike(net, 3)
-    lowered = lower(net.graph, load_target(target), "net")
+    lowered = lower(net.graph, target)
     calls = {call.layer: call for call in lowered.calls}
     assert [calls[name].kernel for name in names] == [f"net_{names[0]}_gemm"] * 3
     assert [kernel.symbol for kernel in lowered.kernels] == ["net_conv_0_gemm", f"net_{names[0]}_gemm"]
@@ -70,7 +76,7 @@ def test_what_the_code_depends_on_is_not_shared() -> None:
     x = net.convolution(net.input, (1, 1), 8, quantization=per_tensor(0.05, 3))
     net.convolution(x, (1, 1), 8, quantization=per_tensor(0.05, 4))
     net.convolution(net.feed((1, 6, 13, 8)), (1, 1), 8, quantization=per_tensor(0.05, 3))
-    gemms = [kernel for kernel in lower(net.graph, load_target("host"), "net").kernels if kernel.family == "pointwise"]
+    gemms = [kernel for kernel in lower(net.graph, "host").kernels if kernel.family == "pointwise"]
     assert len(gemms) == 5
 
 
@@ -78,7 +84,7 @@ def test_what_the_code_depends_on_is_not_shared() -> None:
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "float32"])
 def test_symbols_are_unique_and_calls_fit_their_kernels(dtype: DType, target: str) -> None:
     graph = make_network(dtype).graph
-    lowered = lower(graph, load_target(target), "net")
+    lowered = lower(graph, target)
     constants = {constant.symbol: constant for constant in lowered.constants}
     kernels = {kernel.symbol: kernel for kernel in lowered.kernels}
     assert len(constants) == len(lowered.constants)
@@ -87,18 +93,71 @@ def test_symbols_are_unique_and_calls_fit_their_kernels(dtype: DType, target: st
     assert [call.layer for call in lowered.calls] == ["pointwise_1", "depthwise_1", "pool_1"]
     for call in lowered.calls:
         for argument, parameter in zip(call.arguments, kernels[call.kernel].parameters, strict=True):
+            if isinstance(argument, WindowArgument):
+                assert (call.layer, argument.part) == ("depthwise_1", parameter.name)
+                assert isinstance(parameter, Scalar) == parameter.name.startswith("kh_")
+                continue
+            assert isinstance(parameter, Parameter)
             if isinstance(argument, ActivationArgument):
-                assert parameter.elements == graph.tensors[argument.tensor].elements
+                assert parameter.elements == planned_elements(graph, call.layer, argument.tensor)
                 assert parameter.const == (argument.tensor != call.layer)
             else:
                 assert parameter.elements == constants[argument.symbol].data.size
                 assert (parameter.element, parameter.const) == (constants[argument.symbol].dtype, True)
 
 
+def planned_elements(graph: Graph, layer: str, tensor: str) -> int:
+    """Of a tensor, or of a row of it where the layer runs row by row."""
+    _, height, *_ = graph.tensors[tensor].shape
+    return graph.tensors[tensor].elements // (height if layer in plan(graph, "speed").rows else 1)
+
+
+def test_a_window_kernel_is_told_where_its_rows_are() -> None:
+    net = LayerNetwork(Numerics.TFLITE)
+    x = net.convolution(net.input, (3, 2), 8, depthwise=False)
+    net.convolution(x, (5, 3), 8, depthwise=True)
+    direct, depthwise = lower(net.graph, "cortex-m4").kernels
+    for kernel, kh, width, channels in ((direct, 3, 13, 3), (depthwise, 5, 12, 8)):
+        assert kernel.parameters[:4] == (
+            Parameter("input", "int8", kh * width * channels, const=True),
+            Parameter("rows", "int32", kh, const=True),
+            Scalar("kh_begin"),
+            Scalar("kh_end"),
+        )
+
+
+@pytest.mark.parametrize("objective", ["speed", "ram"])
+def test_one_kernel_serves_windows_of_any_height_wherever_their_rows_are(objective: Objective) -> None:
+    """Its code has what a row needs: not how many there are, the stride from row to row, or the padding above."""
+    net = LayerNetwork(Numerics.TFLITE, shape=(1, 40, 9, 8))
+    x, names = net.input, []
+    zero = per_tensor(0.05, 0)
+    for stride, top in ((1, 1), (2, 0), (1, 2), (2, 1)):
+        padding = Padding(top, 1, 1, 1)
+        x = net.convolution(
+            x, (3, 3), 8, depthwise=True, stride=(stride, 1), padding=padding, quantization=zero, per_channel=False
+        )
+        names.append(x.name)
+    lowered = lower(net.graph, "host", objective)
+    assert {call.kernel for call in lowered.calls[1:]} == {f"net_{names[1]}_direct"}
+
+
+def test_a_pointwise_layer_that_runs_row_by_row_has_the_rows_of_one() -> None:
+    net = LayerNetwork(Numerics.TFLITE)
+    x = net.convolution(net.input, (3, 3), 8)
+    x = net.convolution(x, (1, 1), 24)
+    net.convolution(x, (1, 1), 5)
+    whole, by_row = (lower(net.graph, "host", objective).kernels for objective in ("speed", "ram"))
+    assert [kernel.parameters[0].elements for kernel in whole[1:]] == [11 * 11 * 8, 11 * 11 * 24]  # type: ignore[union-attr]
+    assert plan(net.graph, "ram").rows.keys() == {"conv_0", "conv_1"}  # the output is the caller's
+    assert [kernel.parameters[0].elements for kernel in by_row[1:]] == [11 * 8, 11 * 11 * 24]  # type: ignore[union-attr]
+
+
 def test_no_sum_goes_to_memory() -> None:
     """Bias, rescaling and clamp are in the kernel that sums: all that it writes is the output, in its own type."""
-    for kernel in lower(make_network("int8").graph, load_target("cortex-m4"), "net").kernels:
-        assert [p.element for p in kernel.parameters if not p.const] == ["int8"]
+    for kernel in lower(make_network("int8").graph, "cortex-m4").kernels:
+        arrays = [parameter for parameter in kernel.parameters if isinstance(parameter, Parameter)]
+        assert [parameter.element for parameter in arrays if not parameter.const] == ["int8"]
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -125,9 +184,8 @@ def test_gemm_panels() -> None:
     assert pack_weights(weights, 2).tolist() == [
         [[0, 3], [1, 4], [2, 5]],
         [[6, 9], [7, 10], [8, 11]],
-        [[12, 0], [13, 0], [14, 0]],
+        [[9, 12], [10, 13], [11, 14]],
     ]
-    assert pack_channels(np.array([1, 2, 3]), 4).tolist() == [1, 2, 3, 0]
 
 
 def test_direct_panels() -> None:
@@ -136,6 +194,37 @@ def test_direct_panels() -> None:
     assert packed.shape == (2, 2, 1, 3, 2)
     for oc in range(4):
         np.testing.assert_array_equal(packed[oc // 2, ..., oc % 2], weights[oc])
+
+
+def test_direct_panels_of_a_rest_repeat_channels() -> None:
+    weights = np.arange(5 * 2 * 3 * 2).reshape(5, 2, 3, 2)
+    packed = pack_direct(weights, 4)
+    assert packed.shape == (2, 2, 3, 2, 4)
+    for panel, channels in enumerate(((0, 1, 2, 3), (1, 2, 3, 4))):
+        np.testing.assert_array_equal(packed[panel], np.moveaxis(weights[list(channels)], 0, -1))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_bias_and_scales_of_a_gemm_are_in_the_panels_of_its_weights(target: str) -> None:
+    net = LayerNetwork(Numerics.TFLITE)
+    net.convolution(net.feed((1, 3, 3, 8)), (1, 1), 13)
+    lowered = lower(net.graph, target)
+    tile = default_gemm_tile(9, 13, load_target(target), fused=False)
+    assert lowered.kernels[-1].schedule == f"gemm {tile}"
+    constants = {c.symbol.rpartition("_")[2]: c for c in lowered.constants if c.layer == net.layers[-1].name}
+    assert constants.keys() == {"weights", "bias", "multiplier", "shift"}
+    width = tiles(13, tile.nr) * tile.nr
+    assert {constants[role].data.size for role in ("bias", "multiplier", "shift")} == {width}
+    assert constants["weights"].data.size == width * 8
+
+
+def test_shifts_take_a_byte() -> None:
+    net = LayerNetwork(Numerics.TFLITE)
+    net.convolution(net.input, (3, 3), 8)
+    net.dense(net.feed((1, 9)), 2)
+    shifts = [constant for constant in lower(net.graph, "host").constants if constant.symbol.endswith("_shift")]
+    assert len(shifts) == 3
+    assert {constant.dtype for constant in shifts} == {"int8"}
 
 
 # --- rescaling -----------------------------------------------------------------------------------------------------
@@ -213,7 +302,7 @@ def test_tflite_dense_layers_are_rounded_once() -> None:
 
 def refusal(graph: Graph, target: str = "host") -> str:
     with pytest.raises(UnsupportedError) as caught:
-        lower(graph, load_target(target), "net")
+        lower(graph, target)
     return str(caught.value)
 
 
@@ -237,14 +326,14 @@ def test_tensors_that_int32_cannot_index_are_refused() -> None:
     assert refusal(pool(2**15 - 1, 2**15, 2, "float32", Padding(1, 0, 0, 0))).startswith(
         "pool_1: one of its tensors has 2,147,483,648 elements"
     )
-    lower(pool(2**15 - 1, 2**15, 2, "float32"), load_target("host"), "net")
+    lower(pool(2**15 - 1, 2**15, 2, "float32"), "host")
 
 
 def test_pools_whose_sum_leaves_int32_are_refused() -> None:
     assert refusal(pool(2896, 2897, 1)) == (
         "pool_1: averages 8,389,712 places; int32 holds the sum of at most 8,388,607"
     )
-    lower(pool(2896, 2896, 1), load_target("host"), "net")
+    lower(pool(2896, 2896, 1), "host")
 
 
 def softmax(classes: int, numerics: Numerics) -> Graph:
@@ -260,8 +349,8 @@ def test_a_tflite_softmax_whose_sum_leaves_int32_is_refused() -> None:
         "softmax_1: TFLite's int32 sum of exponentials holds 4,095 classes, not 4,096; "
         "remove the last softmax from the model"
     )
-    lower(softmax(4095, Numerics.TFLITE), load_target("host"), "net")
-    lower(softmax(4096, Numerics.QDQ), load_target("host"), "net")
+    lower(softmax(4095, Numerics.TFLITE), "host")
+    lower(softmax(4096, Numerics.QDQ), "host")
 
 
 def test_sums_that_leave_int32_are_refused() -> None:
@@ -306,12 +395,14 @@ def test_an_unknown_layer_is_refused() -> None:
 LOWER = """
 import hashlib
 from mbgen.lowering import lower
+from mbgen.planning import plan
 from mbgen.target import load_target
 from tests.support.tiny_network import make_network
 
 for dtype in ("int8", "uint8", "float32"):
     for target in ("host", "cortex-a72", "cortex-m4"):
-        lowered = lower(make_network(dtype).graph, load_target(target), "net")
+        graph = make_network(dtype).graph
+        lowered = lower(graph, plan(graph, "ram"), load_target(target), "net")
         for kernel in lowered.kernels:
             print(kernel.symbol, kernel.summary, kernel.parameters, sorted(kernel.vectors), sorted(kernel.helpers))
             print(kernel.body)

@@ -29,16 +29,18 @@ from mbgen.graph import (
     Reshape,
     Shape,
     Tensor,
+    WeightedLayer,
     window_output,
 )
-from mbgen.library import ModelInfo, Network, render, write
+from mbgen.library import ModelInfo, Network, Rewrites, render, write
 from mbgen.lowering import lower
-from mbgen.planning import plan
+from mbgen.planning import Objective, plan
 from mbgen.running import run_layers
 from mbgen.target import Target
 from tests.support.layers import Case, per_tensor, random_input, scale_of
 
 SIDE, CHANNELS = 13, 3  # of the network's input
+FLOAT_BOUND = 1e-6  # of the greatest sum of magnitudes: sums run in another order
 SPREAD = 74.0 * 74.0 / 50  # products of random bytes against the step that lets their sums fill a byte
 
 
@@ -46,18 +48,21 @@ SPREAD = 74.0 * 74.0 / 50  # products of random bytes against the step that lets
 class LayerNetwork:
     """Layers are added to a graph one by one; each reads a tensor of its own shape, made from the network's input.
 
-    Every layer is kept: no other needs to read it. Random values come from one seeded generator.
+    Every layer is kept: no other needs to read it. Random values come from one seeded generator. The input has the
+    type of the numerics that is most usual, unless another is given.
     """
 
     numerics: Numerics
     seed: int = 0
+    shape: Shape = (1, SIDE, SIDE, CHANNELS)
+    input_dtype: dataclasses.InitVar[DType | None] = None
     tensors: dict[str, Tensor] = dataclasses.field(default_factory=dict)
     layers: list[Layer] = dataclasses.field(default_factory=list)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, input_dtype: DType | None) -> None:
         self.rng = np.random.default_rng(self.seed)
-        self.dtype: DType = "float32" if self.numerics is Numerics.FLOAT32 else "int8"
-        self.input = self.tensor("input", (1, SIDE, SIDE, CHANNELS), self.dtype)
+        self.dtype: DType = input_dtype or ("float32" if self.numerics is Numerics.FLOAT32 else "int8")
+        self.input = self.tensor("input", self.shape, self.dtype)
 
     @property
     def graph(self) -> Graph:
@@ -238,15 +243,17 @@ class LayerNetwork:
             )
 
 
-def library(graph: Graph, target: Target, folder: Path, name: str = "net") -> Path:
+def library(graph: Graph, target: Target, folder: Path, objective: Objective = "speed", name: str = "net") -> Path:
     """Plan, lower, render and write a graph; gives the library's folder."""
+    planned = plan(graph, objective)
     image = random_input(np.random.default_rng(1), graph.tensors[graph.input])
     network = Network(
         name=name,
         graph=graph,
+        rewrites=Rewrites.none(graph),
         target=target,
-        plan=plan(graph),
-        lowered=lower(graph, target, name),
+        plan=planned,
+        lowered=lower(graph, planned, target, name),
         model=ModelInfo(source="onnx"),
         options={},
         test_input=image.reshape(-1),
@@ -265,7 +272,9 @@ class Computed(NamedTuple):
     expected: Array
 
 
-def run(graph: Graph, target: Target, folder: Path, count: int = 2) -> Iterator[Computed]:
+def run(
+    graph: Graph, target: Target, folder: Path, objective: Objective = "speed", count: int = 2
+) -> Iterator[Computed]:
     """Every layer on the target, for `count` random images.
 
     The right answer is the reference's for the values that C gave the layer to read, so that each is judged alone.
@@ -273,8 +282,48 @@ def run(graph: Graph, target: Target, folder: Path, count: int = 2) -> Iterator[
     source = graph.tensors[graph.input]
     rng = np.random.default_rng(2)
     images = np.concatenate([random_input(rng, source) for _ in range(count)])
-    for image, outputs in zip(images, run_layers(library(graph, target, folder), images), strict=True):
+    for image, outputs in zip(images, run_layers(library(graph, target, folder, objective), images), strict=True):
         values = {graph.input: image[np.newaxis]} | {layer.output: outputs[layer.name] for layer in graph.layers}
         for layer in graph.layers:
             inputs = [values[name] for name in layer.inputs]
             yield Computed(layer, inputs, values[layer.output], reference.compute(layer, graph, inputs))
+
+
+def assert_right(one: Computed, graph: Graph) -> None:
+    name = one.layer.name
+    assert (one.actual.dtype, one.actual.shape) == (one.expected.dtype, one.expected.shape), name
+    if one.actual.dtype == np.float32:
+        bound = FLOAT_BOUND * greatest_sum(one, graph)
+        np.testing.assert_allclose(one.actual, one.expected, rtol=0, atol=bound, err_msg=name)
+    else:
+        np.testing.assert_array_equal(one.actual, one.expected, err_msg=str(one.layer))
+
+
+def greatest_sum(one: Computed, graph: Graph) -> float:
+    """The greatest sum of magnitudes behind an output element."""
+    if not isinstance(one.layer, WeightedLayer):
+        return float(np.abs(one.expected).max())
+    magnitudes = {name: graph.tensors[name] for name in one.layer.constants}
+    magnitudes = {name: dataclasses.replace(t, data=np.abs(graph.constant(name))) for name, t in magnitudes.items()}
+    layer = dataclasses.replace(one.layer, clamp=NO_CLAMP)
+    sums = reference.compute(
+        layer, dataclasses.replace(graph, tensors={**graph.tensors, **magnitudes}), [np.abs(x) for x in one.inputs]
+    )
+    return float(sums.max())
+
+
+def check(graph: Graph, target: Target, folder: Path, objective: Objective = "speed") -> dict[str, Array]:
+    """Run a graph's library: every layer is right. Gives the values that each took, image by image."""
+    seen: dict[str, list[Array]] = {}
+    for one in run(graph, target, folder, objective):
+        assert_right(one, graph)
+        seen.setdefault(one.layer.name, []).append(one.actual)
+    return {name: np.stack(arrays) for name, arrays in seen.items()}
+
+
+def assert_telling(graph: Graph, seen: dict[str, Array]) -> None:
+    """No layer hides a mistake by giving the same few values everywhere."""
+    for layer in graph.layers:
+        values = seen[layer.name]
+        if values.size >= 20:
+            assert len(np.unique(values)) >= 8, layer.name
