@@ -92,7 +92,7 @@ def refuse_contradictions(context: click.Context, model: Path | None) -> None:
 
 def print_json(document: Mapping[str, Any] | Sequence[Any]) -> None:
     """The one JSON document of --json."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    click.echo(json.dumps(document, indent=2))
 
 
 @click.group(
@@ -114,9 +114,13 @@ def cli() -> None:
 @click.option("--target", required=True, help="Core to compile for; `mbgen targets` lists them.")
 @built_in_options
 @click.option("--weights", type=EXISTING_FILE, help="Trained weights: .npz, .safetensors or Keras .h5.")
-@click.option("--dtype", type=click.Choice(["int8", "float32"]), help="Type to compute in.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["int8", "float32"]),
+    help="Type to compute in.  [default: the model file's; for the built-in, int8 on Cortex-M and float32 elsewhere]",
+)
 @click.option("--calibration", type=EXISTING_PATH, help="Images to quantise with: a folder, or .npy/.npz.")
-@click.option("--preprocess", help="How a pixel becomes an input value, such as x/127.5-1.")
+@click.option("--preprocess", help="How a pixel becomes a real input value, such as x/127.5-1.")
 @click.option(
     "--optimize",
     type=click.Choice(["speed", "ram", "flash"]),
