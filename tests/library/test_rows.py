@@ -25,7 +25,7 @@ def test_rows(dtype: DType, form: Form, target: str, flags: tuple[str, ...], tmp
     require_target(target)
     network = make_network(dtype, form, target=target)
     write(render(network), tmp_path / "tiny")
-    main = row_program("tiny", network.graph)
+    main = row_program("tiny", dtype, dtype)
     assert run_program([tmp_path / "tiny"], main, [*STRICT, *flags], seconds=60) == "all is well"
 
 
