@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import struct
 import tempfile
 from collections import deque
@@ -32,6 +33,7 @@ Result = TypeVar("Result")
 BATCH_INPUTS = 16  # in one run of the program: few enough that progress shows
 BATCH_BYTES = 64 * 2**20  # of layer outputs in one run, unless one inference alone has more
 STACK_BYTES = 64 * 1024  # on bare metal
+PAINTED_BYTES = 48 * 1024  # of the stack, to see how much of it is used
 START_SECONDS = 60.0  # that a run may take beside its MACs
 SECONDS_PER_MAC = 2e-6  # ten times what soft float takes in QEMU
 
@@ -91,6 +93,48 @@ def self_test(directory: Path) -> None:
     target = load_target(manifest["target"]["name"])
     _check_board(manifest, target, manifest["arena_bytes"])
     run_program([directory], _render("self_test.c.jinja", name=manifest["name"]))
+
+
+def stack_bytes(directory: Path) -> int:
+    """How many bytes of stack NAME_invoke takes on the library's target, built with the flags in its manifest.
+
+    The stack below the caller is painted, and the deepest byte that is not found so afterwards counts; the caller's own
+    frame does not. Errors as `run_layers`.
+    """
+    manifest = read_manifest(directory)
+    target = load_target(manifest["target"]["name"])
+    ends = [_tensor_bytes(manifest[end]["shape"], manifest[end]["dtype"]) for end in ("input", "output")]
+    _check_board(manifest, target, manifest["arena_bytes"] + sum(ends))
+    main = _render(
+        "stack.c.jinja",
+        name=manifest["name"],
+        input_type=_C_TYPES[manifest["input"]["dtype"]],
+        output_type=_C_TYPES[manifest["output"]["dtype"]],
+        painted_bytes=PAINTED_BYTES,
+    )
+    with tempfile.TemporaryDirectory(prefix="mbgen-") as name:
+        folder = Path(name)
+        seconds = START_SECONDS + 2 * SECONDS_PER_MAC * manifest["macs_executed"]
+        run(target, build_program([directory], main, folder), folder, seconds)
+        (taken,) = struct.unpack("<I", (folder / "outputs.bin").read_bytes())
+    return int(taken)
+
+
+def record_stack(directory: Path, taken: int) -> None:
+    """Put `taken` into the manifest as `stack_bytes`.
+
+    The file is replaced at once or, with InputError where the folder cannot be written, not at all.
+    """
+    manifest, path = read_manifest(directory), directory / "manifest.json"
+    text = json.dumps({**manifest, "stack_bytes": taken}, indent=2, allow_nan=False)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".manifest.", dir=directory) as name:
+            new = Path(name) / path.name
+            new.write_text(f"{text}\n", encoding="ascii")
+            shutil.copymode(path, new)
+            new.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: the stack that was measured cannot be recorded ({error.strerror})") from error
 
 
 def run_program(directories: Sequence[Path], main: str, c_flags: Sequence[str] = (), seconds: float = 600) -> str:
@@ -229,7 +273,11 @@ def _ends(layer: Json) -> int:
 
 
 def _output_bytes(layer: Json) -> int:
-    return math.prod(layer["output_shape"]) * np.dtype(layer["dtype"]).itemsize
+    return _tensor_bytes(layer["output_shape"], layer["dtype"])
+
+
+def _tensor_bytes(shape: Sequence[int], dtype: str) -> int:
+    return math.prod(shape) * np.dtype(dtype).itemsize
 
 
 def _address(layer: Json) -> str:

@@ -12,7 +12,7 @@ import mbgen.running
 from mbgen.data import data_folder
 from mbgen.errors import InputError, RefusedError
 from mbgen.graph import Array
-from mbgen.running import read_manifest, run_layers, run_program, self_test
+from mbgen.running import read_manifest, record_stack, run_layers, run_program, self_test, stack_bytes
 from mbgen.target import load_target, target_names
 from tests.support.tiny_library import expected_layers, tiny_inputs, write_tiny_library
 from tests.support.tools import require_target
@@ -303,6 +303,65 @@ def test_a_program_may_use_several_libraries_and_further_flags(tiny: Path, tmp_p
     assert run_program([tiny, other], main, ['-DTEXT="both"', "-fsanitize=undefined"]) == "both"
 
 
+def take_stack(directory: Path, count: int) -> None:
+    """Make tiny_invoke write to `count` bytes of stack, first to last."""
+    edit(
+        directory / "src" / "tiny.c",
+        "    int8_t *row",
+        f"    volatile int8_t deep[{count}];\n    for (int i = 0; i < {count}; ++i) deep[i] = 1;\n    int8_t *row",
+    )
+
+
+@pytest.mark.parametrize("name", target_names())
+def test_the_stack_is_measured_on_every_target(tmp_path: Path, name: str) -> None:
+    require_target(name)
+    write_tiny_library(tmp_path, name)
+    frame = stack_bytes(tmp_path)
+    assert frame <= 128
+    take_stack(tmp_path, 5000)
+    assert 5000 <= stack_bytes(tmp_path) <= 5000 + frame + 128
+
+
+def test_more_stack_than_can_be_seen_is_refused(tiny: Path) -> None:
+    take_stack(tiny, 49152)
+    with pytest.raises(RefusedError) as refused:
+        stack_bytes(tiny)
+    assert str(refused.value) == (
+        "tiny on host ended with exit code 1; it printed\n    tiny_invoke takes more stack than was painted"
+    )
+
+
+def test_a_stack_of_a_network_that_does_not_run_is_not_measured(tiny: Path) -> None:
+    edit(tiny / "src" / "tiny.c", "!input || !output", "input || output")
+    with pytest.raises(RefusedError, match="tiny_invoke did not return TINY_OK"):
+        stack_bytes(tiny)
+
+
+def test_the_stack_is_recorded_and_nothing_else_changes(tiny: Path) -> None:
+    path = tiny / "manifest.json"
+    path.write_text(json.dumps(read_manifest(tiny), indent=2) + "\n")
+    before, mode, files = path.read_text(), path.stat().st_mode, sorted(tiny.rglob("*"))
+    record_stack(tiny, 360)
+    assert path.read_text() == before.replace('"stack_bytes": null', '"stack_bytes": 360')
+    assert read_manifest(tiny)["stack_bytes"] == 360
+    assert (path.stat().st_mode, sorted(tiny.rglob("*"))) == (mode, files)
+
+
+def test_a_manifest_that_cannot_be_replaced_stays(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, files = (tiny / "manifest.json").read_text(), sorted(tiny.rglob("*"))
+
+    def refuse(*arguments: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(InputError) as refused:
+        record_stack(tiny, 360)
+    assert str(refused.value) == (
+        f"{tiny / 'manifest.json'}: the stack that was measured cannot be recorded (Permission denied)"
+    )
+    assert ((tiny / "manifest.json").read_text(), sorted(tiny.rglob("*"))) == (before, files)
+
+
 def test_the_harness_is_clean_under_strict_warnings(tmp_path: Path) -> None:
     flags = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wundef", "-Wvla", "-Werror"]
     for name in ("host", "cortex-m0plus", "cortex-m55"):
@@ -316,6 +375,7 @@ def test_the_rendered_test_programs_are_clean_under_strict_warnings(tiny: Path) 
     edit_manifest(tiny, target={"name": "host", "c_flags": strict})
     assert len(list(run_layers(tiny, tiny_inputs(1)))) == 1
     self_test(tiny)
+    assert stack_bytes(tiny) > 0
 
 
 def test_no_undefined_name_in_a_template_passes_silently() -> None:

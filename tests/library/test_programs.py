@@ -55,7 +55,9 @@ def check(graph: Graph, objective: Objective) -> None:
         directory = Path(folder) / "net"
         write(render(network), directory)
         start = "int main(void)\n{\n"
-        main = row_program("net", graph).replace(start, f"{start}    CHECK(net_self_test(&arena) == NET_OK);\n")
+        main = row_program("net", "float32", "float32").replace(
+            start, f"{start}    CHECK(net_self_test(&arena) == NET_OK);\n"
+        )
         flags = [*STRICT, "-O0", "-fsanitize=undefined,address", "-fno-sanitize-recover=all"]
         assert run_program([directory], main, flags, seconds=60).startswith("all is well")
 

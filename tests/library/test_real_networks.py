@@ -9,13 +9,15 @@ import pytest
 from mbgen.library import render, write
 from mbgen.options import CompileOptions
 from mbgen.pipeline import compile_model
-from mbgen.running import self_test
+from mbgen.running import read_manifest, run_program, self_test, stack_bytes
 from mbgen.target import load_target
 from tests.support.compilers import COMPILERS, STRICT, call, check_strict, check_symbols, includes, sources
+from tests.support.row_program import row_program
 from tests.support.tools import require_target
 
 pytestmark = pytest.mark.slow
 
+SANITIZE = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 MAY_CALL = {"float32": frozenset({"expf"}), "int8": frozenset[str]()}  # the float softmax
 
 
@@ -50,10 +52,32 @@ def test_sanitizers_find_nothing(dtype: str, tmp_path: Path) -> None:
     main.write_text(
         '#include "net.h"\nstatic struct net_arena arena;\nint main(void) { return (int)net_self_test(&arena); }\n'
     )
-    sanitize = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    command = ["gcc", *load_target("host").c_flags, *STRICT, *sanitize, *includes(directory)]
+    command = ["gcc", *load_target("host").c_flags, *STRICT, *SANITIZE, *includes(directory)]
     call([*command, main, *sources(directory), "-lm", "-o", tmp_path / "program"])
     call([tmp_path / "program"])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+@pytest.mark.parametrize(("target", "flags"), [("host", SANITIZE), ("cortex-m4", ())])
+def test_rows(target: str, flags: tuple[str, ...], dtype: str, tmp_path: Path) -> None:
+    require_target(target)
+    check_rows(compile_library(tmp_path, target, dtype), "net", flags)
+
+
+def check_rows(directory: Path, name: str, flags: tuple[str, ...]) -> None:
+    manifest = read_manifest(directory)
+    types = manifest["input"]["dtype"], manifest["output"]["dtype"]
+    assert run_program([directory], row_program(name, *types), [*STRICT, *flags]).startswith("all is well")
+
+
+@pytest.mark.parametrize(("target", "flags"), [("host", SANITIZE), ("cortex-m4", ())])
+def test_the_visual_wake_words_model(target: str, flags: tuple[str, ...], shared_data: Path, tmp_path: Path) -> None:
+    require_target(target)
+    model = shared_data / "weights" / "vww_96_int8.tflite"
+    write(render(compile_model(CompileOptions(target=target, model=model), lambda *_: None)), tmp_path / "net")
+    check_rows(tmp_path / "net", "vww_96_int8", flags)
+    if target == "cortex-m4":
+        assert stack_bytes(tmp_path / "net") <= 1024
 
 
 def test_shared_tflite_models(shared_data: Path, tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ import pytest
 
 from mbgen.graph import DType
 from mbgen.library import render, write
-from mbgen.running import run_program
+from mbgen.running import run_program, stack_bytes
 from tests.support.compilers import STRICT
 from tests.support.row_program import row_program
+from tests.support.stack_usage import deepest_stack
 from tests.support.tiny_network import Form, make_network
 from tests.support.tools import require_target
 
@@ -24,5 +25,16 @@ def test_rows(dtype: DType, form: Form, target: str, flags: tuple[str, ...], tmp
     require_target(target)
     network = make_network(dtype, form, target=target)
     write(render(network), tmp_path / "tiny")
-    main = row_program("tiny", network.graph)
+    main = row_program("tiny", dtype, dtype)
     assert run_program([tmp_path / "tiny"], main, [*STRICT, *flags], seconds=60) == "all is well"
+
+
+@pytest.mark.parametrize(("dtype", "form"), LIBRARIES)
+def test_the_stack_that_is_measured_is_what_the_compiler_says(dtype: DType, form: Form, tmp_path: Path) -> None:
+    target = require_target("cortex-m4")
+    network = make_network(dtype, form, target="cortex-m4")
+    write(render(network), tmp_path / "tiny")
+    reserved = deepest_stack(tmp_path / "tiny", target.compiler, tmp_path)
+    # a frame may end with bytes that nothing writes, and functions of the C library have frames of their own
+    assert reserved - 32 <= stack_bytes(tmp_path / "tiny") <= reserved + 32
+    assert reserved <= 1024

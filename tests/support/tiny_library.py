@@ -133,6 +133,8 @@ def _manifest(target: str) -> dict[str, object]:
     return {
         "name": "tiny",
         "target": {"name": target, "c_flags": list(load_target(target).c_flags)},
+        "input": {"shape": image, "dtype": "float32"},
+        "output": {"shape": flat, "dtype": "float32"},
         "macs_executed": 0,
         "arena_bytes": 32,
         "constant_bytes": 4,
