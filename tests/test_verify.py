@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,9 +18,12 @@ from mbgen.errors import InputError, MbgenError
 from mbgen.graph import Array, DType, Graph, Numerics, Quantization, Softmax, Tensor
 from mbgen.importers import import_onnx
 from mbgen.library import render, write
+from mbgen.options import CompileOptions
+from mbgen.pipeline import compile_model
 from mbgen.reference import execute
 from mbgen.verify import Difference, Verification, compare, verify
 from tests.support.layers import graph_of, per_tensor
+from tests.support.pruned import DEAD, LEFT, POINTWISE_DEAD, POINTWISE_LEFT, some_channels_gone
 from tests.support.qdq_export import to_qdq
 from tests.support.tflite_export import to_tflite
 from tests.support.tiny_network import make_network
@@ -133,6 +137,58 @@ def test_a_float_library_with_a_wrong_clamp_differs(float_library: Path) -> None
     assert result.first_difference == "pointwise_1"
 
 
+# --- libraries of which channels were taken out ---------------------------------------------------------------------
+
+
+@pytest.fixture(params=[("tflite", "speed"), ("tflite", "ram"), ("onnx", "ram")], ids=" ".join)
+def pruned_library(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    require_target("host")
+    suffix, optimize = request.param
+    graph = some_channels_gone(Numerics.TFLITE if suffix == "tflite" else Numerics.QDQ)
+    model = tmp_path / f"pruned.{suffix}"
+    model.write_bytes(to_tflite(graph) if suffix == "tflite" else to_qdq(graph, [graph.output]))
+    network = compile_model(CompileOptions(target="host", model=model, optimize=optimize), quiet)
+    write(render(network), tmp_path / "pruned")
+    return tmp_path / "pruned"
+
+
+def test_the_channels_that_are_left_equal_the_models(pruned_library: Path) -> None:
+    result = verify(pruned_library, None, None, quiet)
+    assert verdicts(result) == dict.fromkeys(
+        ["conv_1", "depthwise_1", "pointwise_1", "pool_1", "reshape_1", "dense_1"], "equal"
+    )
+    shapes = [layer.shape for layer in result.layers]
+    assert shapes == [(1, 5, 5, 5), (1, 5, 5, 5), (1, 5, 5, 5), (1, 1, 1, 5), (1, 5), (1, 4)]
+    assert result.layers[0].difference == Difference(elements=3 * 125)
+    assert result.output.elements == 3 * 4
+
+
+@pytest.mark.parametrize(
+    ("layer", "left"), [("conv_1", [*LEFT[:-1], DEAD]), ("pointwise_1", [0, POINTWISE_DEAD, *POINTWISE_LEFT[2:]])]
+)
+def test_a_channel_that_is_not_the_one_left_differs(pruned_library: Path, layer: str, left: list[int]) -> None:
+    """As if the rewrites had kept that one and said another, or the other way round."""
+
+    def change(manifest: dict[str, object]) -> None:
+        (entry,) = (entry for entry in manifest["layers"] if entry["name"] == layer)  # type: ignore[attr-defined]
+        assert entry["channels"]["left"] != left
+        entry["channels"]["left"] = left
+
+    edit_manifest(pruned_library, change)
+    result = verify(pruned_library, None, None, quiet)
+    assert not result.passed
+    assert result.first_difference == layer
+
+
+def test_a_wrong_weight_of_a_channel_that_is_left_differs(pruned_library: Path) -> None:
+    (weights,) = (pruned_library / "src").glob("*_weights.c")
+    text = weights.read_text()
+    start = text.index("{", text.index("pruned_depthwise_1_bias"))
+    end = text.index("}", start)
+    weights.write_text(text[:start] + re.sub(r"(-?\d+)", r"9 * \1", text[start:end]) + text[end:])
+    assert verify(pruned_library, None, None, quiet).first_difference == "depthwise_1"
+
+
 # --- libraries whose outputs are made up ---------------------------------------------------------------------------
 
 
@@ -182,6 +238,7 @@ def describe(directory: Path, graph: Graph, file: str, model: bytes, preprocess:
                 "output_shape": graph.layer_output(layer).shape,
                 "dtype": graph.layer_output(layer).dtype,
                 "source": layer.source,
+                "channels": None,
             }
             for layer in graph.layers
         ],
