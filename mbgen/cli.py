@@ -172,26 +172,32 @@ def compile_command(context: click.Context, /, *, as_json: bool, **options: Any)
 def verify_command(*, directory: Path, inputs: Path | None, labels: Path | None, as_json: bool) -> int:
     """Build the library in DIRECTORY, run it, compare every layer with the reference, and run its self-test.
 
-    Without --inputs it runs on made-up pictures.
+    Without --inputs it runs on made-up pictures. The stack that an inference takes is measured and recorded in the
+    manifest.
 
     \b
     Example:
       mbgen verify mobilenet_v1_025_224
       mbgen verify person --inputs images --json
     """
-    from mbgen.running import self_test
+    from mbgen.running import record_stack, self_test, stack_bytes
     from mbgen.tables import print_verification
     from mbgen.verify import verify
 
+    stack: int | None = None
     with show_progress() as progress:
         found = verify(directory, inputs, labels, progress)
         if found.passed:
-            progress("running the self-test", 0, 1)
+            progress("running the self-test", 0, 2)
             self_test(directory)
+            progress("measuring the stack", 1, 2)
+            stack = stack_bytes(directory)
+            record_stack(directory, stack)
     if as_json:
-        print_json({**dataclasses.asdict(found), "passed": found.passed, "first_difference": found.first_difference})
+        document = {**dataclasses.asdict(found), "passed": found.passed, "first_difference": found.first_difference}
+        print_json(document | {"stack_bytes": stack})
     else:
-        print_verification(found)
+        print_verification(found, stack)
     return 0 if found.passed else 1
 
 

@@ -46,8 +46,8 @@ def print_library(directory: Path, manifest: Mapping[str, Any]) -> None:
     click.echo(f"written to {directory}; to prove it: mbgen verify {shlex.quote(str(directory))}")
 
 
-def print_verification(found: Verification) -> None:
-    """A row for each layer with what differs in it, then the answer."""
+def print_verification(found: Verification, stack_bytes: int | None) -> None:
+    """A row for each layer with what differs in it, then the answer; the stack is measured where all is well."""
     rows = [
         (
             row.name,
@@ -90,6 +90,8 @@ def print_verification(found: Verification) -> None:
         f"equals it within {found.bound} of its greatest value" if verdicts["within bound"] else "equals it bit for bit"
     )
     click.echo(f"{which} {how}; the self-test passed")
+    if stack_bytes is not None:
+        click.echo(f"an inference takes {stack_bytes:,} bytes of stack")
 
 
 def print_summary(summary: Summary, parameters_with_batch_norm: int | None) -> None:

@@ -170,7 +170,7 @@ def test_what_a_kernel_keeps_on_the_stack_does_not_grow_with_the_network(numeric
         name = net.name("softmax")
         net.tensor(name, x.shape, x.dtype, 1 / 256, -128)
         net.add(Softmax(name=name, inputs=(x.name,), output=name))
-    for kernel in lower(net.graph, load_target(target), "net").kernels:
+    for kernel in lower(net.graph, target).kernels:
         arrays = re.findall(r"^ +\S+ \w+\[(\d+)\];$", kernel.body, re.MULTILINE)
         assert arrays, kernel.symbol
         assert sum(map(int, arrays)) <= max(load_target(target).vector_registers, 4), kernel.symbol
