@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from mbgen.cli import INTERRUPTED, main
+from tests.support.pruned import LEFT, POINTWISE_LEFT, some_channels_gone
+from tests.support.tflite_export import to_tflite
+from tests.support.tflite_models import mobilenet_v1
 from tests.support.tools import require_target
 
 SMALL = ("--alpha", "0.25", "--resolution", "32", "--classes", "10")
@@ -36,9 +39,43 @@ def test_compile_says_what_it_made_and_what_to_do_next(capsys: pytest.CaptureFix
     assert lines[2] == "quantised with synthetic images"
     assert lines[3].split() == ["arena", f"{manifest['arena_bytes']:,}", "bytes"]
     assert lines[4].split() == ["constants", f"{manifest['constant_bytes']:,}", "bytes"]
-    assert lines[5].split() == ["multiply-accumulates", f"{manifest['macs_nominal']:,}", "an", "inference"]
-    assert lines[6:] == ["written to mobilenet_v1_025_32; to prove it: mbgen verify mobilenet_v1_025_32"]
+    executed, nominal = manifest["macs_executed"], manifest["macs_nominal"]
+    assert executed < nominal
+    assert lines[5].split() == ["multiply-accumulates", f"{executed:,}", "an", "inference"]
+    assert re.split(r"  +", lines[6]) == ["", "of the model's", f"{nominal:,}", "the rest is taken out exactly"]
+    assert lines[7:] == ["written to mobilenet_v1_025_32; to prove it: mbgen verify mobilenet_v1_025_32"]
     assert errors == ""
+
+
+def test_compile_says_nothing_of_rewrites_that_found_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("model.tflite").write_bytes(mobilenet_v1("int8"))
+    assert main(["compile", "model.tflite", "--target", "cortex-m4"]) == 0
+    output, _ = capsys.readouterr()
+    manifest = json.loads(Path("model/manifest.json").read_text())
+    assert manifest["macs_executed"] == manifest["macs_nominal"]
+    assert [line.split()[0] for line in output.splitlines()] == [
+        "model",
+        "arena",
+        "constants",
+        "multiply-accumulates",
+        "written",
+    ]
+
+
+def test_inspect_and_compile_say_the_same_of_what_is_taken_out(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("pruned.tflite").write_bytes(to_tflite(some_channels_gone()))
+    assert main(["inspect", "pruned.tflite", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert main(["compile", "pruned.tflite", "--target", "cortex-m4", "--json"]) == 0
+    manifest = json.loads(capsys.readouterr().out)["manifest"]
+    assert document["removed"][0] == {"layer": "conv_1", "reason": "constant", "channels": 1, "macs": 675}
+    assert document["removed"] == manifest["removed"]
+    assert (document["macs"], document["macs_executed"]) == (manifest["macs_nominal"], manifest["macs_executed"])
+    assert document["macs"] - document["macs_executed"] == sum(removal["macs"] for removal in document["removed"])
+    channels = {layer["name"]: layer["channels"] for layer in manifest["layers"]}
+    assert channels["conv_1"] == {"of": 8, "left": list(LEFT)}
+    assert channels["pointwise_1"] == {"of": 6, "left": list(POINTWISE_LEFT)}
+    assert channels["dense_1"] is None
 
 
 def test_compile_json_is_one_document_with_the_manifest(capsys: pytest.CaptureFixture[str]) -> None:

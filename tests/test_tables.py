@@ -6,14 +6,18 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from mbgen.cli import main
-from mbgen.tables import print_targets, print_verification
+from mbgen.passes.simplify import Reason, Removal
+from mbgen.tables import REASONS, print_removals, print_targets, print_verification
 from mbgen.target import load_target
 from mbgen.toolchain import Tool
 from mbgen.verify import Accuracy, Difference, LayerResult, Verdict, Verification
+from tests.support.pruned import some_channels_gone
+from tests.support.tflite_export import to_tflite
 
 
 def test_inspect_shows_layers_and_totals(capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,7 +76,51 @@ def test_inspect_prints_the_papers_counts(
     captured = capsys.readouterr()
     document = json.loads(captured.out)
     assert (document["macs"], document["parameters_with_batch_norm"]) == (macs, parameters)
+    assert (document["macs_executed"], document["removed"]) == (macs, [])
     assert captured.err == ""
+
+
+def test_removals_are_a_row_for_each_layer_and_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    removals = (
+        Removal("conv_1", "dead", 3, 1_234_567),
+        Removal("conv_1", "duplicate", 1, 40),
+        Removal("depthwise_1", "constant", 12, 500),
+        Removal("clip_1", "clip"),
+        Removal("pad_1", "pad"),
+        Removal("requantize_1", "requantize"),
+    )
+    print_removals(removals, 4_000_000, 2_764_893)
+    assert [re.split(r"  +", line) for line in capsys.readouterr().out.splitlines()] == [
+        [""],
+        ["taken out by exact rewrites, with the same output for every input:"],
+        ["layer", "channels", "because", "MACs"],
+        ["conv_1", "3", "read by nobody", "1,234,567"],
+        ["conv_1", "1", "equal to another channel", "40"],
+        ["depthwise_1", "12", "one value for every input", "500"],
+        ["clip_1", "never binds"],
+        ["pad_1", "folded into its readers"],
+        ["requantize_1", "changes nothing"],
+        ["multiply-accumulates left 2,764,893 of 4,000,000 (69.1%)"],
+    ]
+
+
+def test_no_removals_are_nothing_to_print(capsys: pytest.CaptureFixture[str]) -> None:
+    print_removals((), 100, 100)
+    assert capsys.readouterr().out == ""
+
+
+def test_every_reason_has_words() -> None:
+    assert REASONS.keys() == set(get_args(Reason))
+
+
+def test_inspect_shows_what_goes_after_the_totals(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "pruned.tflite").write_bytes(to_tflite(some_channels_gone()))
+    assert main(["inspect", str(tmp_path / "pruned.tflite")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    start = lines.index("taken out by exact rewrites, with the same output for every input:")
+    assert lines[start - 2].startswith("constants ")
+    assert re.split(r"  +", lines[start + 2]) == ["conv_1", "1", "one value for every input", "675"]
+    assert lines[-1] == "multiply-accumulates left 5,145 of 8,424 (61.1%)"
 
 
 def test_targets_shows_how_to_get_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
