@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mbgen import reference
 from mbgen.graph import Add, Array, Graph
 from mbgen.library import Network, render, write
-from mbgen.planning import Objective
+from mbgen.planning import Objective, plan
 from mbgen.running import run_layers, run_program
 from tests.support.chain import Chain
 from tests.support.compilers import STRICT
@@ -54,10 +54,7 @@ def check(graph: Graph, objective: Objective) -> None:
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder) / "net"
         write(render(network), directory)
-        start = "int main(void)\n{\n"
-        main = row_program("net", "float32", "float32").replace(
-            start, f"{start}    CHECK(net_self_test(&arena) == NET_OK);\n"
-        )
+        main = row_program("net", "float32", "float32")
         flags = [*STRICT, "-O0", "-fsanitize=undefined,address", "-fno-sanitize-recover=all"]
         assert run_program([directory], main, flags, seconds=60).startswith("all is well")
 
@@ -113,6 +110,31 @@ def test_a_plan_that_ends_a_buffer_too_early_is_seen(tmp_path: Path) -> None:
     conv_1 = next(buffer for buffer in network.plan.buffers if buffer.name == "conv_1")
     assert (conv_1.first, conv_1.last) == (0, 2)
     assert first_difference(with_buffer(network, "conv_1", last=1), tmp_path) == "add_3"
+
+
+# kernel, stride, dilation, rows of padding above and below
+EDGES = {
+    "one row of the input completes two": (3, 1, 1, (1, 1)),
+    "windows of nothing but padding": (2, 1, 1, (3, 2)),
+    "rows between those of a window": (3, 1, 2, (2, 2)),
+    "rows that no window takes": (2, 3, 1, (0, 0)),
+    "the newest row is not in the last window": (2, 2, 2, (0, 2)),
+    "a window of one row": (1, 2, 1, (0, 0)),
+}
+
+
+@pytest.mark.parametrize("edge", EDGES)
+def test_edges_of_the_row_pipeline(edge: str) -> None:
+    require_target("host")
+    chain = Chain(25, 40, 2, seed=5)
+    chain.window(*EDGES[edge], 4)
+    chain.window(*EDGES[edge], None)
+    chain.window(1, 1, 1, (0, 0), 4)
+    chain.window(3, 3, 1, (1, 1), None)  # the tensors become small here: the pipeline reaches as far
+    graph = chain.graph(pooled=True)
+    assert plan(graph, "ram").streamed == ("conv_1", "depthwise_2", "conv_3", "depthwise_4")
+    check(graph, "ram")
+    check(graph, "speed")
 
 
 @settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

@@ -94,6 +94,7 @@ int main(void)
     const uint32_t portions[] = {1, 3, 7, HEIGHT};
 
     fill();
+    CHECK(NAME_self_test(&arena) == MACRO_OK);
 
     /* any portions, one picture after the other, in an arena of anything after begin, or of zeros */
     for (size_t i = 0; i < sizeof portions / sizeof portions[0]; i++) {
