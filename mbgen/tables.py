@@ -70,10 +70,7 @@ def print_verification(found: Verification, stack_bytes: int | None) -> None:
             f"`runtime differs`: values for which {found.runtime} departs from the definition; for comparison only"
         )
     if found.output.greatest:
-        click.echo(
-            f"from input to output the greatest difference from {found.runtime} is {found.output.greatest:.3g}, "
-            f"{found.output.relative:.1e} of the greatest value"
-        )
+        click.echo(f"from input to output: {_distance(found)}")
     if found.accuracy is not None:
         images, library, runtime = found.accuracy.images, found.accuracy.library, found.accuracy.runtime
         click.echo(
@@ -92,6 +89,15 @@ def print_verification(found: Verification, stack_bytes: int | None) -> None:
     click.echo(f"{which} {how}; the self-test passed")
     if stack_bytes is not None:
         click.echo(f"an inference takes {stack_bytes:,} bytes of stack")
+
+
+def _distance(found: Verification) -> str:
+    """How far the network's output is from its runtime's: as real numbers, or in steps of a quantised output."""
+    output = found.output
+    if found.numerics == "float32":
+        return f"at most {output.greatest:.3g} from {found.runtime}, {output.relative:.1e} of the greatest value"
+    values = f"{output.differing:,} of {output.elements:,} values"
+    return f"{values} are not those of {found.runtime}, by at most {output.greatest:.3g}"
 
 
 def print_summary(summary: Summary, parameters_with_batch_norm: int | None) -> None:
