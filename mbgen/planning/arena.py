@@ -23,17 +23,18 @@ PIPELINE = "row pipeline"
 
 def plan(graph: Graph, objective: Objective) -> Plan:
     """The plan of least arena (`ram`), or one that streams as little and runs layers as whole as it can (`speed`)."""
-    choices = list(prefixes(streamable(graph), graph)) or [[]]
+    choices = list(_prefixes(streamable(graph), graph)) or [[]]
     if objective == "speed":
         return _plan(graph, choices[0], overlap=False)
     return min((_plan(graph, stages, overlap=True) for stages in choices), key=lambda made: made.arena_bytes)
 
 
-def prefixes(stages: Stages, graph: Graph) -> Iterator[list[list[Layer]]]:
-    """Every pipeline that ends after some layer of `stages`, shortest first, and leaves at least one layer over."""
+def _prefixes(stages: Stages, graph: Graph) -> Iterator[list[list[Layer]]]:
+    """Every pipeline that ends after some layer of `stages`, shortest first, with a tensor in the arena at its end."""
+    alias = aliases(graph)
     for index, stage in enumerate(stages):
         for count, layer in enumerate(stage, 1):
-            if layer.output != graph.output:
+            if alias.get(layer.output, layer.output) != alias.get(graph.output, graph.output):
                 yield [*(list(one) for one in stages[:index]), list(stage[:count])]
 
 

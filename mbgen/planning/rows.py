@@ -27,7 +27,8 @@ def _(layer: Conv2D | DepthwiseConv2D, graph: Graph) -> Rows | None:
 def streamable(graph: Graph) -> list[list[Layer]]:
     """The stages that a row pipeline may consist of, from the input on: a window, then pointwise layers.
 
-    They end where a layer needs a whole tensor, or a tensor has two readers.
+    They end where a layer needs a whole tensor, where a tensor has two readers, and before a window that may lie in the
+    padding above the image, which no row that comes completes.
     """
     readers: dict[str, int] = {}
     for layer in graph.layers:
@@ -36,7 +37,8 @@ def streamable(graph: Graph) -> list[list[Layer]]:
     stages: list[list[Layer]] = []
     current = graph.input
     for layer in graph.layers:
-        if layer.inputs != (current,) or readers[current] != 1 or rows_of(layer, graph) is None:
+        rows = rows_of(layer, graph)
+        if layer.inputs != (current,) or readers[current] != 1 or rows is None or rows.top >= rows.span:
             break
         if not is_pointwise(layer, graph):
             stages.append([layer])

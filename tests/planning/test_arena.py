@@ -243,3 +243,39 @@ def test_the_peak_is_named() -> None:
     made = plan(mobilenet_graph(1.0, 224), "speed")
     assert made.peak_layer == "pointwise_1"
     assert plan(mobilenet_graph(1.0, 224), "ram").peak_layer == "depthwise_6"
+
+
+def test_a_pipeline_leaves_the_callers_output_to_the_layers_after_it() -> None:
+    builder = Builder(8, 8, 3)
+    builder.window(3, 2, 1, (0, 1), 4)
+    _, height, width, channels = builder.shape
+    builder.add(Reshape(name="reshape_1", inputs=(builder.last,), output="reshape_1"), height * width * channels)
+    graph = builder.graph()
+    for objective in OBJECTIVES:
+        made = plan(graph, objective)
+        assert made.stages == ()
+        Simulator(graph, made).run()
+
+
+def test_a_window_that_may_lie_in_the_padding_above_is_not_streamed() -> None:
+    builder = Builder(8, 8, 3)
+    builder.window(3, 2, 1, (0, 1), 4)
+    name = builder.name("conv")
+    _, height, width, channels = builder.shape
+    builder.add(
+        Conv2D(
+            name=name,
+            inputs=(builder.last,),
+            output=name,
+            weights=builder.weights(name, 4, 1, 1, channels),
+            padding=Padding(1, 0, 0, 0),
+        ),
+        height + 1,
+        width,
+        4,
+    )
+    builder.pointwise(4)
+    graph = builder.head(2)
+    made = plan(graph, "ram")
+    assert made.streamed in ((), ("conv_1",))
+    Simulator(graph, made).run()
