@@ -51,11 +51,11 @@ class RowWindow:
         """Whether any tap may be padding."""
         return self.padded_rows or any(self.padded_columns)
 
-    def inside(self, kh: Any, kh_begin: Any, kh_end: Any, iw: Any) -> Any | None:
-        """The condition that a tap is not padding, None where none ever is."""
+    def inside(self, kh: Any, bounds: tuple[Any, Any] | None, iw: Any) -> Any | None:
+        """The condition that a tap is not padding, None where none ever is; `bounds` are the rows', if any."""
         left, right = self.padded_columns
-        rows = self.padded_rows
-        return conditions((rows, kh >= kh_begin), (rows, kh < kh_end), (left, iw >= 0), (right, iw < self.width))
+        rows = [] if bounds is None else [(True, kh >= bounds[0]), (True, kh < bounds[1])]
+        return conditions(*rows, (left, iw >= 0), (right, iw < self.width))
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ class Convolution:
     padding, and 0 where it could be folded into the bias.
 
     Parameters of the kernel: `input`, any memory that holds the rows; `rows[kh]`, where in it each row of the window
-    starts, counted in elements; `kh_begin` and `kh_end`, the rows that are not padding; the constants; `output`, one
-    row.
+    starts, counted in elements; where rows may be padding `kh_begin` and `kh_end`, those that are not; the constants;
+    `output`, one row.
     """
 
     kind: Literal["direct", "depthwise"]
@@ -105,7 +105,7 @@ def define(form: Convolution, nr: int) -> tirx.PrimFunc:
     def body() -> None:
         x = parameter("input", (reach,), form.dtype)
         rows = parameter("rows", (window.kh,), "int32")
-        kh_begin, kh_end = scalar("kh_begin"), scalar("kh_end")
+        bounds = (scalar("kh_begin"), scalar("kh_end")) if window.padded_rows else None
         w = parameter("weights", packed, form.weight_dtype)
         bias = parameter("bias", (form.oc,), total)
         arrays = [parameter(name, (form.oc,), dtype) for name, dtype in form.epilogue.parameters]
@@ -119,7 +119,7 @@ def define(form: Convolution, nr: int) -> tirx.PrimFunc:
             T.writes(acc[ow, oc_0, oc_1])
             with T.init():
                 T.buffer_store(acc, bias[oc], [ow, oc_0, oc_1])
-            with when(window.inside(kh, kh_begin, kh_end, iw)):
+            with when(window.inside(kh, bounds, iw)):
                 value = x[rows[kh] + iw * form.channels + ic]
                 product = widened(value, form.dtype, form.zero_point) * widened(
                     w[tap], form.weight_dtype, form.weight_zero_point

@@ -104,7 +104,7 @@ def lower(graph: Graph, plan: Plan, target: Target, name: str) -> LoweredNetwork
         symbols = {role: f"{name}_{layer.name}_{role}" for role in prepared.constants}
         for role, (data, summary) in prepared.constants.items():
             constants.append(Constant(symbols[role], data.reshape(-1), str(data.dtype), layer.name, summary))
-        window = any(isinstance(parameter, Scalar) for parameter in kernel.parameters)
+        window = any(parameter.name == "rows" for parameter in kernel.parameters)
         arguments = [_argument(parameter.name, layer, symbols, window) for parameter in kernel.parameters]
         calls.append(Call(layer.name, kernel.symbol, tuple(arguments)))
     return LoweredNetwork(tuple(kernels.values()), tuple(calls), tuple(constants))

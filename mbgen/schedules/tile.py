@@ -54,7 +54,7 @@ def default_gemm_tile(rows: int, channels: int, target: Target, *, fused: bool) 
         (mr, vectors)
         for vectors in (1, 2, 4)
         for mr in range(1, min(rows, registers) + 1)
-        if vectors * width <= channels and mr * vectors + vectors + (1 if fused else SPARE) <= registers
+        if vectors * width <= channels and mr * vectors + vectors + (1 if fused and width > 1 else SPARE) <= registers
     ]
     mr, vectors = min(fitting, key=cost)
     return Tile(mr, vectors * width, width)
