@@ -74,7 +74,8 @@ def check_exact(network: Network, images: Path, folder: Path) -> None:
     """The library equals the model's runtime on a few photographs and on noise, layer by layer."""
     write(render(network), folder / "library")
     tensor = network.input
-    _, pixels = load_pixels(images, *tensor.shape[1:], limit=IMAGES)
+    _, height, width, channels = tensor.shape
+    _, pixels = load_pixels(images, height, width, channels, limit=IMAGES)
     noise = np.random.default_rng(0).integers(0, 256, (1, *pixels.shape[1:])).astype(np.uint8)
     photographs = quantize_pixels(np.concatenate([pixels, noise]), tensor, str(network.options["preprocess"]))
     np.save(folder / "images.npy", photographs)
