@@ -17,7 +17,7 @@ from mbgen import mobilenet
 from mbgen.errors import InputError, RefusedError
 from mbgen.graph import INTEGER_RANGE, Array, Graph, Numerics, Tensor, macs
 from mbgen.images import PREPROCESSING, load_samples, preprocess, quantize_pixels, synthetic_pixels
-from mbgen.library import ModelInfo, Network, Rewrites
+from mbgen.library import ModelInfo, Network, Rewrites, arena_bytes
 from mbgen.library.identifiers import check_name, name_from_stem
 from mbgen.mobilenet import MobileNetV1
 from mbgen.onnx_export import to_onnx
@@ -75,7 +75,7 @@ def compile_model(options: CompileOptions, progress: Progress) -> Network:
     simplified = simplify(source.graph)
     graph = simplified.graph
     step(3)
-    planned = chosen_plan(graph, options.optimize, options.ram or target.ram)
+    planned = chosen_plan(graph, options.optimize, options.ram or target.ram, target)
     check_ram(planned, source, options.ram or target.ram, target)
     step(4)
     from mbgen.lowering import lower  # TVM takes a second to import
@@ -230,24 +230,25 @@ def quantized(source: Source, samples: Array, calibration: str) -> Source:
 # --- limits --------------------------------------------------------------------------------------------------------
 
 
-def chosen_plan(graph: Graph, optimize: Optimize, ram: int | None) -> Plan:
+def chosen_plan(graph: Graph, optimize: Optimize, ram: int | None, target: Target) -> Plan:
     """The plan for what is asked: for speed, layers run whole unless the arena would not fit `ram`.
 
     Rows are what makes a small arena, and one kernel serves them wherever they run, so flash takes the same plan.
     """
     if optimize == "speed":
         made = plan(graph, "speed")
-        if ram is None or made.arena_bytes <= ram:
+        if ram is None or arena_bytes(made, target) <= ram:
             return made
     return plan(graph, "ram")
 
 
 def check_ram(planned: Plan, source: Source, ram: int | None, target: Target) -> None:
     """Refuse an arena that is larger than `ram`, naming the layer that sets the peak and what would fit."""
-    if ram is None or planned.arena_bytes <= ram:
+    needed = arena_bytes(planned, target)
+    if ram is None or needed <= ram:
         return
     raise RefusedError(
-        f"{planned.peak_layer}: the arena needs {planned.arena_bytes:,} bytes; {target.name} has {ram:,}. "
+        f"{planned.peak_layer}: the arena needs {needed:,} bytes; {target.name} has {ram:,}. "
         f"{_smaller(source, ram)}If your part has more memory, say so with --ram."
     )
 
@@ -259,9 +260,9 @@ def _smaller(source: Source, ram: int) -> str:
         if source.net is not None and resolution < source.net.resolution:
             net = replace(source.net, resolution=resolution)
             zeros = {name: np.zeros(shape, np.float32) for name, shape in mobilenet.weight_shapes(net).items()}
-            arena = plan(mobilenet.build(net, zeros), "ram").arena_bytes * item_bytes // 4
-            if arena <= ram:
-                return f"Try --resolution {resolution} (about {arena:,} bytes). "
+            about = plan(mobilenet.build(net, zeros), "ram").arena_bytes * item_bytes // 4
+            if about <= ram:
+                return f"Try --resolution {resolution} (about {about:,} bytes). "
     return _lighter(source)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import pytest
 
+from mbgen.data import data_folder
 from mbgen.errors import InputError, RefusedError
 from mbgen.graph import DType, Graph, Numerics, Quantization, Tensor, macs
 from mbgen.images import PREPROCESSING, load_pixels, preprocess, quantize_pixels
@@ -39,7 +40,7 @@ from mbgen.pipeline import (
 )
 from mbgen.planning import plan
 from mbgen.reference import execute
-from mbgen.target import load_target
+from mbgen.target import load_target, read_target
 from tests.support.layers import per_tensor
 from tests.support.onnx_builder import mobilenet_v1 as onnx_mobilenet_v1
 from tests.support.pruned import LEFT, some_channels_gone
@@ -351,20 +352,33 @@ def test_an_arena_that_is_too_large_is_refused_with_what_would_fit() -> None:
 
 
 def test_speed_takes_the_small_plan_where_the_fast_one_does_not_fit() -> None:
-    graph = float_source(MobileNetV1(0.25, 32)).graph
+    graph, target = float_source(MobileNetV1(0.25, 32)).graph, load_target("cortex-m4")
     fast, least = plan(graph, "speed"), plan(graph, "ram")
     assert (fast.arena_bytes, least.arena_bytes) == (24_576, 10_240)
-    assert chosen_plan(graph, "speed", None) == fast
-    assert chosen_plan(graph, "speed", 24_576) == fast
-    assert chosen_plan(graph, "speed", 24_575) == least
-    assert chosen_plan(graph, "speed", 100) == least
+    assert chosen_plan(graph, "speed", None, target) == fast
+    assert chosen_plan(graph, "speed", 24_576, target) == fast
+    assert chosen_plan(graph, "speed", 24_575, target) == least
+    assert chosen_plan(graph, "speed", 100, target) == least
 
 
 @pytest.mark.parametrize("optimize", ["ram", "flash"])
 def test_ram_and_flash_take_the_small_plan_whatever_there_is(optimize: Optimize) -> None:
-    graph = float_source(MobileNetV1(0.25, 32)).graph
+    graph, target = float_source(MobileNetV1(0.25, 32)).graph, load_target("cortex-m4")
     for ram in (None, 100, 10**9):
-        assert chosen_plan(graph, optimize, ram) == plan(graph, "ram")
+        assert chosen_plan(graph, optimize, ram, target) == plan(graph, "ram")
+
+
+def test_the_alignment_of_the_arena_counts_too() -> None:
+    """A plan of 10,000 bytes fits 10,000 on a core that aligns to 16, but the arena is 10,016 where that is 32."""
+    source = float_source(MobileNetV1(0.25, 32))
+    folder = data_folder("targets") / "host"
+    narrow, wide = (read_target(folder / f"{variant}.toml", "host") for variant in ("x86-64", "x86-64-v3"))
+    planned = dataclasses.replace(plan(source.graph, "ram"), arena_bytes=10_000)
+    check_ram(planned, source, 10_000, narrow)
+    assert message(RefusedError, check_ram, planned, source, 10_000, wide).startswith(
+        "depthwise_3: the arena needs 10,016 bytes; host has 10,000. "
+    )
+    check_ram(planned, source, 10_016, wide)
 
 
 def test_the_plan_that_was_chosen_is_the_networks() -> None:

@@ -40,6 +40,11 @@ class ModelInfo:
     calibration: str | None = None  # what set the activations' ranges, if mbgen quantised the model
 
 
+def arena_bytes(plan: Plan, target: Target) -> int:
+    """What the caller provides: the plan's bytes as a whole number of the target's alignments, and never none."""
+    return max(-(-plan.arena_bytes // target.alignment), 1) * target.alignment
+
+
 @dataclass(frozen=True, eq=False)
 class Rewrites:
     """What the exact rewrites took out of the model's own graph.
@@ -105,9 +110,7 @@ class Network:
 
     @property
     def arena_bytes(self) -> int:
-        """What the caller provides: the plan's bytes as a whole number of alignments, and never none."""
-        alignment = self.target.alignment
-        return max(-(-self.plan.arena_bytes // alignment), 1) * alignment
+        return arena_bytes(self.plan, self.target)
 
     @property
     def constant_bytes(self) -> int:

@@ -113,17 +113,19 @@ def planned_elements(graph: Graph, layer: str, tensor: str) -> int:
 
 
 def test_a_window_kernel_is_told_where_its_rows_are() -> None:
+    """And which of them are not padding, if any ever is."""
     net = LayerNetwork(Numerics.TFLITE)
     x = net.convolution(net.input, (3, 2), 8, depthwise=False)
-    net.convolution(x, (5, 3), 8, depthwise=True)
-    direct, depthwise = lower(net.graph, "cortex-m4").kernels
-    for kernel, kh, width, channels in ((direct, 3, 13, 3), (depthwise, 5, 12, 8)):
-        assert kernel.parameters[:4] == (
+    x = net.convolution(x, (5, 3), 8, depthwise=True)
+    net.convolution(x, (3, 3), 8, depthwise=True, padding=Padding(1, 1, 0, 0))
+    direct, depthwise, padded = lower(net.graph, "cortex-m4").kernels
+    for kernel, kh, width, channels in ((direct, 3, 13, 3), (depthwise, 5, 12, 8), (padded, 3, 10, 8)):
+        assert kernel.parameters[:2] == (
             Parameter("input", "int8", kh * width * channels, const=True),
             Parameter("rows", "int32", kh, const=True),
-            Scalar("kh_begin"),
-            Scalar("kh_end"),
         )
+        scalars = [parameter for parameter in kernel.parameters if isinstance(parameter, Scalar)]
+        assert scalars == ([Scalar("kh_begin"), Scalar("kh_end")] if kernel is padded else [])
 
 
 @pytest.mark.parametrize("objective", ["speed", "ram"])
