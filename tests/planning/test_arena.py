@@ -243,7 +243,6 @@ def test_the_peak_is_named() -> None:
     made = plan(mobilenet_graph(1.0, 224), "speed")
     assert made.peak_layer == "pointwise_1"
     assert plan(mobilenet_graph(1.0, 224), "ram").peak_layer == "depthwise_6"
-<<<<<<< HEAD
 
 
 def test_a_pipeline_leaves_the_callers_output_to_the_layers_after_it() -> None:
@@ -280,5 +279,3 @@ def test_a_window_that_may_lie_in_the_padding_above_is_not_streamed() -> None:
     made = plan(graph, "ram")
     assert made.streamed in ((), ("conv_1",))
     Simulator(graph, made).run()
-=======
->>>>>>> lead

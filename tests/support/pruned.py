@@ -25,11 +25,7 @@ def some_channels_gone(numerics: Numerics = Numerics.TFLITE) -> Graph:
     x = net.convolution(x, (1, 1), 6, kind="pointwise")
     _, height, width, _ = x.shape
     net.declare(dataclasses.replace(x, name="pool", shape=(1, 1, 1, 6)))
-<<<<<<< HEAD
     pooled = net.add(AveragePool2D(name="pool", inputs=(x.name,), output="pool", kernel=(x.shape[1], x.shape[2])))
-=======
-    pooled = net.add(AveragePool2D(name="pool", inputs=(x.name,), output="pool", kernel=(height, width)))
->>>>>>> lead
     net.declare(dataclasses.replace(pooled, name="flat", shape=(1, 6)))
     dense = net.dense(net.add(Reshape(name="flat", inputs=("pool",), output="flat")), 4)
 
