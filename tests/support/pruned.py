@@ -23,7 +23,6 @@ def some_channels_gone(numerics: Numerics = Numerics.TFLITE) -> Graph:
     padding = same_padding(x.shape, (3, 3), (1, 1))
     x = net.convolution(x, (3, 3), 8, depthwise=True, padding=padding, kind="depthwise")
     x = net.convolution(x, (1, 1), 6, kind="pointwise")
-    _, height, width, _ = x.shape
     net.declare(dataclasses.replace(x, name="pool", shape=(1, 1, 1, 6)))
     pooled = net.add(AveragePool2D(name="pool", inputs=(x.name,), output="pool", kernel=(x.shape[1], x.shape[2])))
     net.declare(dataclasses.replace(pooled, name="flat", shape=(1, 6)))
