@@ -27,8 +27,8 @@ def _(layer: Conv2D | DepthwiseConv2D, graph: Graph) -> Rows | None:
 def streamable(graph: Graph) -> list[list[Layer]]:
     """The stages that a row pipeline may consist of, from the input on: a window, then pointwise layers.
 
-    They end where a layer needs a whole tensor, where a tensor has two readers, and before a window that may lie in the
-    padding above the image, which no row that comes completes.
+    They end where a layer needs a whole tensor, where a tensor has two readers, and before a window of one row with
+    padding above: it keeps no row in a ring, but its first row that comes completes more than one.
     """
     readers: dict[str, int] = {}
     for layer in graph.layers:
@@ -38,7 +38,7 @@ def streamable(graph: Graph) -> list[list[Layer]]:
     current = graph.input
     for layer in graph.layers:
         rows = rows_of(layer, graph)
-        if layer.inputs != (current,) or readers[current] != 1 or rows is None or rows.top >= rows.span:
+        if layer.inputs != (current,) or readers[current] != 1 or rows is None or (rows.span == 1 and rows.top > 0):
             break
         if not is_pointwise(layer, graph):
             stages.append([layer])

@@ -257,7 +257,7 @@ def test_a_pipeline_leaves_the_callers_output_to_the_layers_after_it() -> None:
         Simulator(graph, made).run()
 
 
-def test_a_window_that_may_lie_in_the_padding_above_is_not_streamed() -> None:
+def test_a_window_of_one_row_with_padding_above_is_not_streamed() -> None:
     builder = Builder(8, 8, 3)
     builder.window(3, 2, 1, (0, 1), 4)
     name = builder.name("conv")
