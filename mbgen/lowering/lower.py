@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -58,36 +58,21 @@ from mbgen.kernel import (
 )
 from mbgen.lowering import conv, elementwise, gemm, pool, softmax, tir
 from mbgen.lowering.epilogue import Epilogue, plain_epilogue, weighted_epilogue
+from mbgen.lowering.prepared import Context, Prepared
 from mbgen.lowering.printer import print_body
 from mbgen.lowering.tiling import panels
 from mbgen.plan import Plan
-from mbgen.schedules.tile import SCALAR_CHANNELS, Tile, default_channel_tile, default_gemm_tile
+from mbgen.schedules.space import Choice, Choose, default_schedule
+from mbgen.schedules.tile import Tile, channel_space, channel_tile, gemm_space, gemm_tile
 from mbgen.target import Target
 
 MAX_POOL_PLACES = numerics.INT32_MAX // 2**8  # sums of bytes, and half the count that rounding adds
 
 
-@dataclass(frozen=True)
-class Context:
-    """What a layer is lowered for: the core, and whether it runs row by row."""
-
-    target: Target
-    by_row: bool
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A layer ready to be lowered: its form, the TIR that the form and schedule give, and the constants it reads."""
-
-    family: str
-    form: Any  # hashable: layers with equal forms share a kernel
-    schedule: str  # in words
-    function: Callable[[], Any]  # () -> scheduled PrimFunc
-    constants: Mapping[str, tuple[Array, str]]  # parameter -> packed array, what it is
-
-
-def lower(graph: Graph, plan: Plan, target: Target, name: str) -> LoweredNetwork:
+def lower(graph: Graph, plan: Plan, target: Target, name: str, choose: Choose = default_schedule) -> LoweredNetwork:
     """Kernels for every layer of `graph`, run as `plan` says, on `target`; `name` is the prefix of all symbols.
+
+    `choose` gives each kernel's schedule from its space.
 
     Raises UnsupportedError, naming the layer, for what no kernel computes.
     """
@@ -97,10 +82,10 @@ def lower(graph: Graph, plan: Plan, target: Target, name: str) -> LoweredNetwork
         if isinstance(layer, Reshape):
             continue
         _check_indices(layer, graph)
-        prepared = prepare(layer, graph, Context(target, layer.name in plan.rows))
-        kernel = kernels.get(prepared.form)
+        prepared = prepare(layer, graph, Context(target, layer.name in plan.rows, choose))
+        kernel = kernels.get((prepared.form, prepared.schedule))
         if kernel is None:
-            kernel = kernels[prepared.form] = _kernel(prepared, layer, graph, target, name)
+            kernel = kernels[prepared.form, prepared.schedule] = _kernel(prepared, layer, graph, target, name)
         symbols = {role: f"{name}_{layer.name}_{role}" for role in prepared.constants}
         for role, (data, summary) in prepared.constants.items():
             constants.append(Constant(symbols[role], data.reshape(-1), str(data.dtype), layer.name, summary))
@@ -148,7 +133,7 @@ def _kernel(prepared: Prepared, layer: Layer, graph: Graph, target: Target, name
         vectors=printed.vectors,
         helpers=printed.helpers,
         schedule=prepared.schedule,
-        schedule_source="default",
+        schedule_source=prepared.source,
     )
 
 
@@ -227,7 +212,9 @@ def _gemm(layer: WeightedLayer, graph: Graph, context: Context, rows: int, weigh
     epilogue, arrays = weighted_epilogue(layer, graph)
     weight_dtype = graph.tensors[layer.weights].dtype
     form = gemm.Gemm(rows, n, k, output.dtype, weight_dtype, _weight_zero_point(layer, graph), epilogue)
-    tile = default_gemm_tile(rows, n, context.target, fused=x.dtype == "float32")
+    facts = {"m": rows, "n": n, "k": k, "dtype": x.dtype, "epilogue": epilogue.kind}
+    chosen = context.choose(gemm_space(facts, context.target, fused=x.dtype == "float32"))
+    tile = gemm_tile(chosen.point)
     return Prepared(
         family,
         form,
@@ -240,6 +227,7 @@ def _gemm(layer: WeightedLayer, graph: Graph, context: Context, rows: int, weigh
             arrays,
             lambda values: panels(values, tile.nr),
         ),
+        chosen.source,
     )
 
 
@@ -256,9 +244,10 @@ def _(layer: Conv2D, graph: Graph, context: Context) -> Prepared:
         rows = ow if context.by_row else oh * ow
         return _gemm(layer, graph, context, rows, weights[:, 0, 0, :], "pointwise")
     oc, kh, kw, ic = weights.shape
-    tile = default_channel_tile(oc, context.target, vectors=4)
+    chosen = context.choose(channel_space("conv2d", _facts(layer, graph), context.target, vectors=4))
+    tile = channel_tile(chosen.point)
     packing = f"[{oc}][{kh}][{kw}][{ic}] in panels of {tile.nr} output channels"
-    return _convolution(layer, graph, tile, conv.pack_direct(weights, tile.nr), packing)
+    return _convolution(layer, graph, tile, conv.pack_direct(weights, tile.nr), packing, chosen.source)
 
 
 @prepare.register
@@ -266,13 +255,25 @@ def _(layer: DepthwiseConv2D, graph: Graph, context: Context) -> Prepared:
     weights = graph.constant(layer.weights)
     kh, kw, oc = weights.shape
     multiplier = oc // graph.layer_inputs(layer)[0].shape[3]
-    tile = default_channel_tile(oc, context.target)
-    if multiplier > 1:  # neighbouring outputs read the same input: no vector load serves
-        tile = Tile(1, min(oc, SCALAR_CHANNELS), 1)
-    return _convolution(layer, graph, tile, weights, f"[{kh}][{kw}][{oc}]")
+    # with a multiplier, neighbouring outputs read the same input: no vector load serves
+    space = channel_space("depthwise", _facts(layer, graph), context.target, vectorized=multiplier == 1)
+    chosen = context.choose(space)
+    return _convolution(layer, graph, channel_tile(chosen.point), weights, f"[{kh}][{kw}][{oc}]", chosen.source)
 
 
-def _convolution(layer: Conv2D | DepthwiseConv2D, graph: Graph, tile: Any, packed: Array, packing: str) -> Prepared:
+def _facts(layer: Conv2D | DepthwiseConv2D, graph: Graph) -> dict[str, Choice]:
+    """What the best schedule of a window layer may depend on."""
+    (x,), output = graph.layer_inputs(layer), graph.layer_output(layer)
+    kh, kw = graph.tensors[layer.weights].shape[:2]
+    if isinstance(layer, Conv2D):
+        kh, kw = graph.tensors[layer.weights].shape[1:3]
+    extents = {"oh": output.shape[1], "ow": output.shape[2], "ic": x.shape[3], "oc": output.shape[3]}
+    return {**extents, "window": f"{kh}x{kw}", "stride": "x".join(map(str, layer.stride)), "dtype": x.dtype}
+
+
+def _convolution(
+    layer: Conv2D | DepthwiseConv2D, graph: Graph, tile: Tile, packed: Array, packing: str, source: str
+) -> Prepared:
     (x,), output = graph.layer_inputs(layer), graph.layer_output(layer)
     depthwise = isinstance(layer, DepthwiseConv2D)
     weights = graph.tensors[layer.weights]
@@ -310,6 +311,7 @@ def _convolution(layer: Conv2D | DepthwiseConv2D, graph: Graph, tile: Any, packe
         f"{form.kind} {tile}",
         lambda: conv.schedule(conv.define(form, tile.nr), form, tile),
         _arrays(packed, packing, _bias(layer, graph, folded), arrays, lambda values: values),
+        source,
     )
 
 
