@@ -46,6 +46,10 @@ format: $(VENV)/.dev ## put the sources into the project's format
 wheel: $(VENV)/.dev ## the installable package, in dist/
 	$(BIN)/pip --quiet wheel --no-deps --wheel-dir dist .
 
+.PHONY: bench-peers
+bench-peers: $(VENV)/.bench ## mbgen's libraries for this machine beside other runtimes; ARGS="--threads 2"
+	$(BIN)/python -m scripts.bench_peers $(ARGS)
+
 .PHONY: clean
 clean: ## remove everything that make made
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -66,3 +70,8 @@ $(VENV)/.dev: pyproject.toml | system-demo
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	@touch $(VENV)/.runtime $@
+
+$(VENV)/.bench: pyproject.toml $(VENV)/.dev
+	@echo "Installing the runtimes that mbgen is compared with into $(VENV)"
+	$(BIN)/pip install --quiet --editable '.[bench]'
+	@touch $@
