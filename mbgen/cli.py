@@ -131,6 +131,7 @@ def cli() -> None:
 @click.option("--ram", type=size, help="Memory for the arena: bytes, 192K, 1M.  [default: the target's]")
 @click.option("--flash", type=size, help="Memory for code and weights.  [default: the target's]")
 @click.option("--name", help="Prefix of the C symbols.")
+@click.option("--records", type=EXISTING_DIRECTORY, help="Schedule records of `mbgen tune`, not those that ship.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder of the library.  [default: ./NAME]")
 @json_option
 @click.pass_context

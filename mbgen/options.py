@@ -29,3 +29,4 @@ class CompileOptions:
     ram: int | None = None  # bytes
     flash: int | None = None  # bytes
     name: str | None = None  # prefix of the C symbols
+    records: Path | None = None  # folder of schedule records, instead of those that ship

@@ -22,9 +22,10 @@ from mbgen.library.identifiers import check_name, name_from_stem
 from mbgen.mobilenet import MobileNetV1
 from mbgen.onnx_export import to_onnx
 from mbgen.options import CompileOptions, Optimize
-from mbgen.passes.simplify import simplify
+from mbgen.passes.simplify import Simplified, simplify
 from mbgen.planning import plan
 from mbgen.reference import execute
+from mbgen.schedules.records import choose_from, read_records, shipped_records
 from mbgen.target import Target, load_target
 
 if TYPE_CHECKING:
@@ -51,10 +52,24 @@ class Source:
     net: MobileNetV1 | None = None  # the description, if the model is the built-in one
 
 
-def compile_model(options: CompileOptions, progress: Progress) -> Network:
-    """Everything that a library is written from. Raises MbgenError with the layer or option that is wrong.
+@dataclass(frozen=True, eq=False)
+class Planned:
+    """A network that is ready to be lowered: in the type asked for, simplified, with every activation's place."""
 
-    RefusedError: the arena or the weights do not fit in `options.ram` or `options.flash`, or the target's own.
+    source: Source
+    target: Target
+    simplified: Simplified
+    plan: Plan
+
+    @property
+    def graph(self) -> Graph:
+        return self.simplified.graph
+
+
+def plan_model(options: CompileOptions, progress: Progress) -> Planned:
+    """The stages before lowering. Raises MbgenError with the layer or option that is wrong.
+
+    RefusedError: the arena does not fit in `options.ram`, or the target's own.
     """
 
     def step(index: int) -> None:
@@ -73,15 +88,29 @@ def compile_model(options: CompileOptions, progress: Progress) -> Network:
     source = in_requested_type(source, options, target)
     step(2)
     simplified = simplify(source.graph)
-    graph = simplified.graph
     step(3)
-    planned = chosen_plan(graph, options.optimize, options.ram or target.ram, target)
+    planned = chosen_plan(simplified.graph, options.optimize, options.ram or target.ram, target)
     check_ram(planned, source, options.ram or target.ram, target)
+    return Planned(source, target, simplified, planned)
+
+
+def compile_model(options: CompileOptions, progress: Progress) -> Network:
+    """Everything that a library is written from. Raises MbgenError with the layer or option that is wrong.
+
+    RefusedError: the arena or the weights do not fit in `options.ram` or `options.flash`, or the target's own.
+    """
+
+    def step(index: int) -> None:
+        progress(STAGES[index], index, len(STAGES))
+
+    records = read_records(options.records or shipped_records(), load_target(options.target))
+    planned = plan_model(options, progress)
+    source, target, graph = planned.source, planned.target, planned.graph
     step(4)
     from mbgen.lowering import lower  # TVM takes a second to import
 
     name = options.name or source.name
-    lowered = lower(graph, planned, target, name)
+    lowered = lower(graph, planned.plan, target, name, choose_from(records))
     constant_bytes = sum(constant.nbytes for constant in lowered.constants)
     check_flash(constant_bytes, source, options.flash or target.flash, target)
     step(5)
@@ -94,9 +123,9 @@ def compile_model(options: CompileOptions, progress: Progress) -> Network:
     return Network(
         name=name,
         graph=graph,
-        rewrites=Rewrites(simplified.removals, simplified.kept, nominal),
+        rewrites=Rewrites(planned.simplified.removals, planned.simplified.kept, nominal),
         target=target,
-        plan=planned,
+        plan=planned.plan,
         lowered=lowered,
         model=source.info,
         options={

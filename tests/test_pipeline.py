@@ -18,6 +18,7 @@ from mbgen.errors import InputError, RefusedError
 from mbgen.graph import DType, Graph, Numerics, Quantization, Tensor, macs
 from mbgen.images import PREPROCESSING, load_pixels, preprocess, quantize_pixels
 from mbgen.library import Network, render
+from mbgen.lowering import lower
 from mbgen.mobilenet import MobileNetV1, build, random_weights, weight_shapes
 from mbgen.options import CompileOptions, Optimize
 from mbgen.passes.simplify import simplify
@@ -34,12 +35,15 @@ from mbgen.pipeline import (
     describe_builtin,
     in_requested_type,
     natural_preprocessing,
+    plan_model,
     read_builtin,
     read_model,
     sample_input,
 )
 from mbgen.planning import plan
 from mbgen.reference import execute
+from mbgen.schedules.records import Record, write_records
+from mbgen.schedules.space import Chosen, Point, Space, default_schedule
 from mbgen.target import load_target, read_target
 from tests.support.layers import per_tensor
 from tests.support.onnx_builder import mobilenet_v1 as onnx_mobilenet_v1
@@ -518,3 +522,58 @@ def test_the_shared_models_read_plain_pixels(shared_data: Path) -> None:
         _, pixels = load_pixels(shared_data / "person_train2017_192", height, width, channels, limit=1)
         lowest = -128 if tensor.dtype == "int8" else 0
         np.testing.assert_array_equal(quantize_pixels(pixels, tensor, name), pixels.astype(np.int32) + lowest)
+
+
+# --- schedule records ----------------------------------------------------------------------------------------------
+
+
+def spaces(options: CompileOptions) -> dict[str, Space]:
+    """The space of every kernel of a network, by the first layer that has it."""
+    found: dict[str, Space] = {}
+
+    def choose(space: Space) -> Chosen:
+        found.setdefault(space.key, space)
+        return default_schedule(space)
+
+    planned = plan_model(options, lambda *_: None)
+    lower(planned.graph, planned.plan, planned.target, "net", choose)
+    return found
+
+
+def record(space: Space, point: Point) -> Record:
+    return Record(space.family, space.facts, point, 1, 2, "instructions", 3, "0.1")
+
+
+def test_schedules_come_from_the_records_that_are_given(tmp_path: Path) -> None:
+    target = load_target("cortex-a72")
+    pointwise = [space for space in spaces(small("cortex-a72")).values() if space.family == "gemm"]
+    tuned, like = pointwise[0], [space for space in pointwise[1:] if space.structure == pointwise[0].structure]
+    point = next(point for point in tuned.points() if point != tuned.default)
+    write_records(tmp_path, target, [record(tuned, point)])
+    network = compiled(small("cortex-a72", records=tmp_path))
+    sources = [kernel.schedule_source for kernel in network.lowered.kernels]
+    digest = record(tuned, point).digest
+    assert sources.count(f"record {digest}") == 1
+    assert like
+    assert f"nearest record {digest}" in sources
+    assert "default" in sources
+    content = json.loads(render(network).files["manifest.json"])
+    assert content["records"] == hashlib.sha256(digest.encode()).hexdigest()
+    assert str(tmp_path) not in json.dumps(content)
+    again = compiled(small("cortex-a72", records=tmp_path))
+    assert render(again).files == render(network).files
+
+
+def test_a_folder_without_records_of_the_core_gives_defaults(tmp_path: Path) -> None:
+    network = compiled(small("cortex-m4", records=tmp_path))
+    assert {kernel.schedule_source for kernel in network.lowered.kernels} == {"default"}
+    assert json.loads(render(network).files["manifest.json"])["records"] is None
+
+
+def test_damaged_records_are_refused_before_the_model_is_read(tmp_path: Path) -> None:
+    (tmp_path / "cortex-m4").mkdir()
+    (tmp_path / "cortex-m4" / "gemm.jsonl").write_text("{}\n")
+    options = CompileOptions(target="cortex-m4", model=tmp_path / "absent.tflite", records=tmp_path)
+    assert message(InputError, compiled, options) == (
+        "cortex-m4/gemm.jsonl:1: damaged schedule record: it has no family. Remove the line or tune again"
+    )

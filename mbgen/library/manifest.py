@@ -16,6 +16,7 @@ from typing import Any
 import mbgen
 from mbgen.graph import Conv2D, Graph, Layer, Tensor, is_pointwise, macs, parameters
 from mbgen.library.network import Network, Place
+from mbgen.schedules.records import records_hash
 
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
@@ -58,7 +59,7 @@ def description(network: Network, generator: Mapping[str, str]) -> Json:
         "peak_layer": network.plan.peak_layer,
         "constant_bytes": network.constant_bytes,
         "stack_bytes": None,
-        "records": None,
+        "records": records_hash(kernel.schedule_source for kernel in network.lowered.kernels),
         "removed": [asdict(removal) for removal in network.rewrites.removals],
         "layers": _layers(network),
         "buffers": [

@@ -22,6 +22,17 @@ def always_legal(point: Point) -> str | None:
     return None
 
 
+def kernel_key(family: str, facts: Mapping[str, Choice]) -> str:
+    """Names a kernel among all records of a core."""
+    text = json.dumps([family, sorted(facts.items())])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def kernel_structure(family: str, facts: Mapping[str, Choice]) -> tuple[tuple[str, str], ...]:
+    """What kernels that may share a schedule have in common: all facts that are not extents."""
+    return (("family", family), *((k, v) for k, v in sorted(facts.items()) if isinstance(v, str)))
+
+
 @dataclass(frozen=True)
 class Space:
     """All schedules of one kernel on one core.
@@ -47,13 +58,12 @@ class Space:
     @property
     def key(self) -> str:
         """Names this kernel among all records of a core."""
-        text = json.dumps([self.family, sorted(self.facts.items())])
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return kernel_key(self.family, self.facts)
 
     @property
     def structure(self) -> tuple[tuple[str, str], ...]:
         """What a record must share with the kernel to serve it: all facts that are not extents."""
-        return (("family", self.family), *((k, v) for k, v in sorted(self.facts.items()) if isinstance(v, str)))
+        return kernel_structure(self.family, self.facts)
 
     def reason(self, point: Point) -> str | None:
         """Why `point` is not a schedule of this kernel; None if it is."""
