@@ -17,14 +17,14 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 from click.core import ParameterSource
 
 from mbgen import __version__
 from mbgen.errors import MbgenError
-from mbgen.options import CompileOptions
+from mbgen.options import CompileOptions, PackageKind
 from mbgen.terminal import show_progress
 
 if TYPE_CHECKING:
@@ -132,10 +132,19 @@ def cli() -> None:
 @click.option("--flash", type=size, help="Memory for code and weights.  [default: the target's]")
 @click.option("--name", help="Prefix of the C symbols.")
 @click.option("--records", type=EXISTING_DIRECTORY, help="Schedule records of `mbgen tune`, not those that ship.")
+@click.option(
+    "--package",
+    "packages",
+    multiple=True,
+    type=click.Choice(get_args(PackageKind)),
+    help="Files for another build system too; give it once for each. CMake's are always there.",
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder of the library.  [default: ./NAME]")
 @json_option
 @click.pass_context
-def compile_command(context: click.Context, /, *, as_json: bool, **options: Any) -> int:
+def compile_command(
+    context: click.Context, /, *, as_json: bool, packages: tuple[PackageKind, ...], **options: Any
+) -> int:
     """Compile MODEL (.tflite or .onnx), or the built-in MobileNet V1, into a C library.
 
     Without --weights the built-in network gets seeded random ones.
@@ -143,7 +152,7 @@ def compile_command(context: click.Context, /, *, as_json: bool, **options: Any)
     \b
     Example:
       mbgen compile --target cortex-a72 --alpha 0.25
-      mbgen compile model.tflite --target cortex-m4 --output person
+      mbgen compile model.tflite --target cortex-m4 --package zephyr --package cmsis-pack --output person
       mbgen compile model.onnx --target cortex-m7 --dtype int8 --calibration images --preprocess x/127.5-1
     """
     refuse_contradictions(context, options["model"])
@@ -154,7 +163,7 @@ def compile_command(context: click.Context, /, *, as_json: bool, **options: Any)
 
     with show_progress() as progress:
         network = compile_model(CompileOptions(**options), progress)
-        library = render(network)
+        library = render(network, packages)
         directory = options["output"] or Path(library.name)
         write(library, directory)
     manifest = json.loads(library.files["manifest.json"])

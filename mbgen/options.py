@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 Optimize = Literal["speed", "ram", "flash"]
+PackageKind = Literal["cmake", "zephyr", "arduino", "platformio", "esp-idf", "cmsis-pack"]
 
 
 @dataclass(frozen=True)

@@ -159,7 +159,6 @@ class LibraryContext:
     image: ImageText | None  # None: the input is float32
     links_math: bool
     tolerance_percent: str  # of the self-test, for float32
-    sources: tuple[str, ...]  # paths of the files to compile
 
     @property
     def banner(self) -> tuple[str, ...]:
@@ -177,8 +176,8 @@ class LibraryContext:
         return tuple(lines)
 
 
-def library_context(network: Network, described: Json, sources: tuple[str, ...]) -> LibraryContext:
-    """The context for a network whose manifest says `described`, in a library with these files to compile."""
+def library_context(network: Network, described: Json) -> LibraryContext:
+    """The context for a network whose manifest says `described`."""
     lowered = network.lowered
     kernels = lowered.kernels
     helpers = [HELPERS[key] for key in closure(key for kernel in kernels for key in kernel.helpers)]
@@ -220,7 +219,6 @@ def library_context(network: Network, described: Json, sources: tuple[str, ...])
         image=image_text(network),
         links_math="math.h" in headers,
         tolerance_percent=f"{100 * SELF_TEST_TOLERANCE:g}",
-        sources=sources,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -12,6 +12,8 @@ from mbgen.data import data_folder
 from mbgen.library import manifest
 from mbgen.library.context import library_context
 from mbgen.library.network import Network
+from mbgen.library.packaging import check_kinds, package_context, package_files
+from mbgen.options import PackageKind
 
 # path in the library: template, role in the manifest
 _FILES = MappingProxyType(
@@ -41,14 +43,23 @@ class Library:
         object.__setattr__(self, "files", MappingProxyType(dict(self.files)))
 
 
-def render(network: Network) -> Library:
-    """All files of the network's library, the manifest last. The same network gives the same bytes."""
-    described = manifest.description(network, manifest.generator_versions())
-    sources = tuple(path.format(name=network.name) for path, (_, role) in _FILES.items() if role == "source")
-    context = library_context(network, described, sources)
+def render(network: Network, packages: Sequence[PackageKind] = ()) -> Library:
+    """All files of the network's library, the manifest last. The same network gives the same bytes.
+
+    `packages` are kinds of `packaging.KINDS`; InputError if the library cannot be one of them.
+    """
+    kinds = check_kinds(packages, network)
+    generator = manifest.generator_versions()
+    described = manifest.description(network, generator)
+    context = library_context(network, described)
     plan = dict(_FILES) if context.image is None else _FILES | _IMAGE_FILES
+    roles = {path.format(name=network.name): role for path, (_, role) in plan.items()}
+    package = package_context(kinds, context, generator["mbgen"], roles)
+    added = package_files(kinds, context.image is not None)
+    plan |= {path: (template, "packaging") for path, template in added.items()}
+    folders = [data_folder("templates") / folder for folder in ("library", "packaging")]
     templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(data_folder("templates") / "library"),
+        loader=jinja2.FileSystemLoader(folders),
         undefined=jinja2.StrictUndefined,
         autoescape=False,
         trim_blocks=True,
@@ -57,7 +68,7 @@ def render(network: Network) -> Library:
     )
     files: dict[str, tuple[str, bytes]] = {}
     for path, (template, role) in plan.items():
-        text = templates.get_template(template).render(library=context)
+        text = templates.get_template(template).render(library=context, package=package)
         files[path.format(name=network.name)] = (role, text.encode("ascii"))
     if network.reference is not None:
         file_name, content = network.reference

@@ -482,21 +482,12 @@ def test_the_examples_without_a_known_preprocessing(form: Form, tmp_path: Path) 
     assert run(tmp_path, camera + camera_main(network), [tmp_path / "tiny"], network.target) == "1"
 
 
-def test_cmake_builds_and_links_it(tmp_path: Path) -> None:
+def test_cmake_compiles_it_with_the_targets_flags(tmp_path: Path) -> None:
     need("cmake")
-    library(tmp_path)
-    (tmp_path / "CMakeLists.txt").write_text(
-        "cmake_minimum_required(VERSION 3.13)\nproject(app C)\nadd_subdirectory(tiny)\n"
-        "add_executable(app main.c)\ntarget_link_libraries(app PRIVATE tiny::tiny)\n"
-    )
-    (tmp_path / "main.c").write_text(
-        '#include "tiny.h"\nstatic struct tiny_arena arena;\nint main(void) { return (int)tiny_self_test(&arena); }\n'
-    )
-    call(["cmake", "-S", tmp_path, "-B", tmp_path / "build", "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON"])
-    call(["cmake", "--build", tmp_path / "build"])
-    call([tmp_path / "build" / "app"])
+    directory, network = library(tmp_path)
+    call(["cmake", "-S", directory, "-B", tmp_path / "build", "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON"])
     commands = (tmp_path / "build" / "compile_commands.json").read_text()
-    assert " ".join(load_target("host").c_flags) in commands
+    assert " ".join(network.target.c_flags) in commands
 
 
 def with_input(network: Network, quantization: Quantization, preprocess: str) -> Network:
