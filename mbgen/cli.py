@@ -211,6 +211,31 @@ def verify_command(*, directory: Path, inputs: Path | None, labels: Path | None,
     return 0 if found.passed else 1
 
 
+@cli.command("report")
+@click.argument("directory", type=EXISTING_DIRECTORY)
+@click.option("--inputs", type=EXISTING_PATH, help="Images to verify with: a file or a folder, or .npy/.npz.")
+@json_option
+def report_command(*, directory: Path, inputs: Path | None, as_json: bool) -> int:
+    """Measure and verify the library in DIRECTORY and put what was found into its report.html.
+
+    The page needs no network: it can be sent to others as it is.
+
+    \b
+    Example:
+      mbgen report mobilenet_v1_025_224
+    """
+    from mbgen.report.gather import gather, write_report
+
+    with show_progress() as progress:
+        facts = gather(directory, inputs, progress)
+        path = write_report(directory, facts)
+    if as_json:
+        print_json({"report": str(path), "facts": dataclasses.asdict(facts)})
+    else:
+        click.echo(f"written to {path}")
+    return 0
+
+
 @cli.command("inspect")
 @click.argument("model", required=False, type=EXISTING_FILE)
 @built_in_options

@@ -76,6 +76,22 @@ def build(
     _compile(target, executable.name, [target.compiler, *c_flags, *files, *link_flags, "-lm", "-o", str(executable)])
 
 
+def compile_object(target: Target, source: Path, compiled: Path, c_flags: Sequence[str]) -> Path:
+    """Compile one C source to the object file `compiled`, which is returned. Errors as `build`."""
+    require(target, ["build"])
+    _compile(target, source.name, [target.compiler, *c_flags, "-c", str(source), "-o", str(compiled)])
+    return compiled
+
+
+def disassemble(target: Target, compiled: Path) -> str:
+    """The assembly of an object file as the compiler's own objdump prints it; MbgenError if it cannot."""
+    program = f"{target.compiler.removesuffix('gcc')}objdump"
+    done = _call([program, "--disassemble", "--no-show-raw-insn", str(compiled)], None, COMPILE_SECONDS)
+    if done.returncode != 0:
+        raise MbgenError(f"{compiled.name}: {program} cannot read it{_excerpt(done.stdout)}")
+    return done.stdout
+
+
 def run(target: Target, executable: Path, folder: Path, seconds: float) -> str:
     """Run a program of `target` in `folder` and return what it printed.
 

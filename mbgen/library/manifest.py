@@ -117,6 +117,9 @@ def _layers(network: Network) -> Iterable[Json]:
     producers = {layer.output: layer.name for layer in graph.layers} | {graph.input: "input"}
     kernels = {kernel.symbol: kernel for kernel in network.lowered.kernels}
     called = {call.layer: kernels[call.kernel] for call in network.lowered.calls}
+    constants: dict[str, int] = {}
+    for constant in network.lowered.constants:
+        constants[constant.layer] = constants.get(constant.layer, 0) + constant.nbytes
     entries = []
     for layer in graph.layers:
         output, kernel = graph.layer_output(layer), called.get(layer.name)
@@ -135,6 +138,7 @@ def _layers(network: Network) -> Iterable[Json]:
                 "output": _place(network.place(layer.output)),
                 "streamed": layer.name in network.plan.streamed,
                 "channels": _channels(network, layer.name),
+                "constant_bytes": constants.get(layer.name, 0),
                 "macs_nominal": network.rewrites.macs[layer.name],
                 "macs_executed": macs(layer, graph),
                 "source": layer.source,

@@ -1,0 +1,82 @@
+"""Collects a library's facts: reads its manifest, compiles its kernels, measures and verifies it on its target.
+
+Knows the other commands' functions. May not know charts or HTML.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mbgen.errors import InputError
+from mbgen.report.facts import Facts, HotLoop
+from mbgen.report.listing import Listing, read_listing
+from mbgen.report.page import render_report
+from mbgen.running import read_manifest
+from mbgen.verify import Progress, verify
+
+REPORT = "report.html"
+SHOWN_LOOPS = 6  # kernels whose code is shown, those with the most work first
+
+
+def gather(directory: Path, inputs: Path | None, progress: Progress) -> Facts:
+    """All facts of the library in `directory`, verified with `inputs` or made-up pictures. Errors as `verify`."""
+    manifest = read_manifest(directory)
+    progress("reading the kernels", 0, 1)
+    listing = read_listing(directory)
+    found = verify(directory, inputs, None, progress)
+    document = {**dataclasses.asdict(found), "passed": found.passed, "first_difference": found.first_difference}
+    return Facts(
+        manifest=manifest,
+        verification=document,
+        hot_loops=_hot_loops(manifest, listing),
+        code_bytes=listing.code_bytes,
+    )
+
+
+def _hot_loops(manifest: Mapping[str, Any], listing: Listing) -> tuple[HotLoop, ...]:
+    work: dict[str, int] = {}
+    first: dict[str, Mapping[str, Any]] = {}
+    for layer in manifest["layers"]:
+        if layer["kernel"] in listing.c_text and layer["kernel"] in listing.assembly:
+            work[layer["kernel"]] = work.get(layer["kernel"], 0) + layer["macs_executed"]
+            first.setdefault(layer["kernel"], layer)
+    chosen = sorted(work, key=lambda kernel: -work[kernel])[:SHOWN_LOOPS]
+    return tuple(
+        HotLoop(
+            kernel=kernel,
+            layer=first[kernel]["name"],
+            schedule=first[kernel]["schedule"],
+            source=first[kernel]["schedule_source"],
+            c_text=listing.c_text[kernel],
+            assembly=listing.assembly[kernel],
+        )
+        for kernel in chosen
+    )
+
+
+def write_report(directory: Path, facts: Facts) -> Path:
+    """Put the report of `facts` into the library and into its manifest's list of files; returns its path.
+
+    Each file is replaced at once; InputError where the folder cannot be written.
+    """
+    manifest, page, path = read_manifest(directory), render_report(facts), directory / REPORT
+    entry = {"path": REPORT, "role": "report", "bytes": len(page), "sha256": hashlib.sha256(page).hexdigest()}
+    files = [entry if file["path"] == REPORT else file for file in manifest["files"]]
+    text = f"{json.dumps({**manifest, 'files': files}, indent=2, allow_nan=False)}\n"
+    try:
+        with tempfile.TemporaryDirectory(prefix=".report.", dir=directory) as name:
+            for target, content in ((path, page), (directory / "manifest.json", text.encode("ascii"))):
+                new = Path(name) / target.name
+                new.write_bytes(content)
+                shutil.copymode(target, new)
+                new.replace(target)
+    except OSError as error:
+        raise InputError(f"{path}: the report cannot be written ({error.strerror})") from error
+    return path
