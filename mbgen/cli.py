@@ -159,11 +159,12 @@ def compile_command(
 
     from mbgen.library import render, write
     from mbgen.pipeline import compile_model
+    from mbgen.report.gather import add_report
     from mbgen.tables import print_library
 
     with show_progress() as progress:
         network = compile_model(CompileOptions(**options), progress)
-        library = render(network, packages)
+        library = add_report(render(network, packages))
         directory = options["output"] or Path(library.name)
         write(library, directory)
     manifest = json.loads(library.files["manifest.json"])

@@ -35,6 +35,7 @@ g++-aarch64-linux-gnu      command -v aarch64-linux-gnu-g++
 libc6-dev-arm64-cross      printf '#include <stdint.h>\n' | aarch64-linux-gnu-gcc -E -
 qemu-user                  command -v qemu-aarch64
 qemu-system-arm            command -v qemu-system-arm
+chromium                   command -v chromium
 TOOLS
 }
 

@@ -13,7 +13,7 @@ import pytest
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "setup-system.sh"
 TEST_PACKAGES = (
     "gcc libc6-dev g++ make cmake ninja-build clang gcc-arm-none-eabi libnewlib-arm-none-eabi gcc-aarch64-linux-gnu "
-    "g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user qemu-system-arm"
+    "g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user qemu-system-arm chromium"
 )
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from mbgen.errors import InputError
+from mbgen.library.manifest import MANIFEST
+from mbgen.library.render import Library
 from mbgen.report.facts import Facts, HotLoop
 from mbgen.report.listing import Listing, read_listing
 from mbgen.report.page import render_report
@@ -61,21 +63,35 @@ def _hot_loops(manifest: Mapping[str, Any], listing: Listing) -> tuple[HotLoop, 
     )
 
 
+def add_report(library: Library) -> Library:
+    """The library with the report of what is known without building it."""
+    manifest = json.loads(library.files[MANIFEST])
+    page = render_report(Facts(manifest))
+    files = dict(library.files) | {REPORT: page, MANIFEST: _with_report(manifest, page)}
+    return Library(library.name, files)
+
+
+def _with_report(manifest: Mapping[str, Any], page: bytes) -> bytes:
+    """The manifest's bytes with the report in its list of files."""
+    entry = {"path": REPORT, "role": "report", "bytes": len(page), "sha256": hashlib.sha256(page).hexdigest()}
+    others = [file for file in manifest["files"] if file["path"] != REPORT]
+    files = sorted([*others, entry], key=lambda file: str(file["path"]))
+    return f"{json.dumps({**manifest, 'files': files}, indent=2, allow_nan=False)}\n".encode("ascii")
+
+
 def write_report(directory: Path, facts: Facts) -> Path:
     """Put the report of `facts` into the library and into its manifest's list of files; returns its path.
 
     Each file is replaced at once; InputError where the folder cannot be written.
     """
-    manifest, page, path = read_manifest(directory), render_report(facts), directory / REPORT
-    entry = {"path": REPORT, "role": "report", "bytes": len(page), "sha256": hashlib.sha256(page).hexdigest()}
-    files = [entry if file["path"] == REPORT else file for file in manifest["files"]]
-    text = f"{json.dumps({**manifest, 'files': files}, indent=2, allow_nan=False)}\n"
+    page, path = render_report(facts), directory / REPORT
+    contents = {path: page, directory / MANIFEST: _with_report(read_manifest(directory), page)}
     try:
         with tempfile.TemporaryDirectory(prefix=".report.", dir=directory) as name:
-            for target, content in ((path, page), (directory / "manifest.json", text.encode("ascii"))):
+            for target, content in contents.items():
                 new = Path(name) / target.name
                 new.write_bytes(content)
-                shutil.copymode(target, new)
+                shutil.copymode(directory / MANIFEST, new)
                 new.replace(target)
     except OSError as error:
         raise InputError(f"{path}: the report cannot be written ({error.strerror})") from error

@@ -14,7 +14,7 @@
 
 #include "tiny_float32.h"
 
-#if TINY_FLOAT32_BUILD_ID != 0x60421ED8UL
+#if TINY_FLOAT32_BUILD_ID != 0xACB583F0UL
 #error "tiny_float32.h is from another run of mbgen than this file"
 #endif
 
