@@ -56,12 +56,13 @@ from mbgen.kernel import (
     Scalar,
     WindowArgument,
 )
-from mbgen.lowering import conv, elementwise, gemm, pool, softmax, tir
+from mbgen.lowering import conv, elementwise, gemm, micro, pool, softmax, tir
 from mbgen.lowering.epilogue import Epilogue, plain_epilogue, weighted_epilogue
 from mbgen.lowering.prepared import Context, Prepared
 from mbgen.lowering.printer import print_body
 from mbgen.lowering.tiling import panels
 from mbgen.plan import Plan
+from mbgen.schedules.micro import micro_space, microtiles
 from mbgen.schedules.space import Choice, Choose, default_schedule
 from mbgen.schedules.tile import Tile, channel_space, channel_tile, gemm_space, gemm_tile
 from mbgen.target import Target
@@ -210,6 +211,10 @@ def _gemm(layer: WeightedLayer, graph: Graph, context: Context, rows: int, weigh
     (x,), output = graph.layer_inputs(layer), graph.layer_output(layer)
     n, k = weights.shape
     epilogue, arrays = weighted_epilogue(layer, graph)
+    if x.dtype == "float32":
+        prepared = _micro_gemm(layer, graph, context, rows, weights, family)
+        if prepared is not None:
+            return prepared
     weight_dtype = graph.tensors[layer.weights].dtype
     form = gemm.Gemm(rows, n, k, output.dtype, weight_dtype, _weight_zero_point(layer, graph), epilogue)
     facts = {"m": rows, "n": n, "k": k, "dtype": x.dtype, "epilogue": epilogue.kind}
@@ -226,6 +231,34 @@ def _gemm(layer: WeightedLayer, graph: Graph, context: Context, rows: int, weigh
             _bias(layer, graph, folded=x.dtype != "float32"),
             arrays,
             lambda values: panels(values, tile.nr),
+        ),
+        chosen.source,
+    )
+
+
+def _micro_gemm(
+    layer: WeightedLayer, graph: Graph, context: Context, rows: int, weights: Array, family: str
+) -> Prepared | None:
+    """A float32 GEMM by the core's micro-kernels; None where it has none, or too few channels for one."""
+    n, k = weights.shape
+    facts: dict[str, Choice] = {"m": rows, "n": n, "k": k, "dtype": "float32"}
+    space = micro_space(facts, context.target)
+    if space is None:
+        return None
+    chosen = context.choose(space)
+    tiled = microtiles(chosen.point, facts, context.target)
+    form = micro.MicroGemm(rows, n, k, layer.clamp.low, layer.clamp.high)
+    return Prepared(
+        family,
+        form,
+        f"gemm {tiled}",
+        lambda: micro.define(form, tiled),
+        _arrays(
+            gemm.pack_weights(weights, tiled.nr),
+            f"[{n}][{k}] in panels of {tiled.nr} output channels",
+            _bias(layer, graph, folded=False),
+            {},
+            lambda values: panels(values, tiled.nr),
         ),
         chosen.source,
     )

@@ -142,6 +142,13 @@ class _Printer:
         self.line(f"const {self.c_type(element, lanes)} {node.var.name} = {self.expression(node.value).text};")
 
     @statement.register
+    def _(self, node: tirx.Evaluate) -> None:
+        name = str(node.value.op.name)
+        if not name.startswith("mbgen."):
+            raise PrinterError(f"no C for a call of {name}")
+        self.line(f"{self.call(self.helper(name.removeprefix('mbgen.'), 1), *node.value.args).text};")
+
+    @statement.register
     def _(self, node: tirx.BufferStore) -> None:
         (index,) = node.indices
         value = node.value
@@ -176,9 +183,10 @@ class _Printer:
 
     def helper(self, name: str, lanes: int) -> str:
         name = name if lanes == 1 else f"{name}x{lanes}"
-        if name not in HELPERS:
+        key = find(name, self.instruction_set)
+        if key not in HELPERS:
             raise PrinterError(f"no helper is called {name}")
-        self.helpers.add(find(name, self.instruction_set))
+        self.helpers.add(key)
         return f"{self.prefix}_{name}"
 
     def address(self, buffer: Any, index: Any) -> str:
@@ -352,6 +360,9 @@ class _Printer:
         name = str(node.op.name)
         if name.startswith("mbgen."):
             return self.helper_call(name.removeprefix("mbgen."), _dtype(node)[1], node.args)
+        if name == "tirx.address_of":
+            (element,) = node.args
+            return Text(f"&{self.expression(element).text}", UNARY)
         if name == "prim.if_then_else":
             return self.ternary(*node.args)
         if name == "tirx.exp":

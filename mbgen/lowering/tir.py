@@ -47,14 +47,20 @@ def lower(function: tirx.PrimFunc) -> tirx.PrimFunc:
 
 
 @functools.cache
-def _register(name: str) -> None:
-    """Make a pure operation known to TVM; being vectorisable, it becomes the helper of the right width."""
+def _register(name: str, effect: tirx.CallEffectKind) -> None:
+    """Make an operation known to TVM; being vectorisable, a pure one becomes the helper of the right width."""
     ir._ffi_api.RegisterOp(name, "a helper of mbgen.intrinsics")
     ir.register_op_attr(name, "TVectorizable", True)
-    ir.register_op_attr(name, "TCallEffectKind", int(tirx.CallEffectKind.Pure.value))
+    ir.register_op_attr(name, "TCallEffectKind", int(effect.value))
 
 
 def helper(name: str, result: str, *arguments: Any) -> Any:
     """Call of the helper `name` of mbgen.intrinsics (its scalar form) with a result of type `result`."""
-    _register(f"mbgen.{name}")
+    _register(f"mbgen.{name}", tirx.CallEffectKind.Pure)
     return tirx.call_intrin(result, f"mbgen.{name}", *arguments)
+
+
+def helper_statement(name: str, *arguments: Any) -> Any:
+    """Call of the helper `name` that reads and writes memory by the addresses among its arguments, for T.evaluate."""
+    _register(f"mbgen.{name}", tirx.CallEffectKind.Opaque)
+    return tirx.call_intrin("void", f"mbgen.{name}", *arguments)
