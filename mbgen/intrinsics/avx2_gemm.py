@@ -60,7 +60,10 @@ def gemm(mr: int, vectors: int, *, clamped: bool) -> Helper:
         lines += [f"vmovups %%ymm{vectors * p + j}, {4 * LANES * j or ''}(%[y])" for j in range(vectors)]
         lines += ["add %[y_pitch], %[y]"] if p + 1 < mr else []
     lines.append("vzeroupper")  # the compiler does not know of the upper halves
-    setup = ["    const intptr_t x_pitch_bytes = (intptr_t)x_pitch * 4;", "    const intptr_t y_pitch = (intptr_t)pitch * 4;"]
+    setup = [
+        "    const intptr_t x_pitch_bytes = (intptr_t)x_pitch * 4;",
+        "    const intptr_t y_pitch = (intptr_t)pitch * 4;",
+    ]
     setup += ["    const float *x3 = x + 3 * (intptr_t)x_pitch;"] if mr > 3 else []
     outputs = ['[x] "+r"(x)', *(['[x3] "+r"(x3)'] if mr > 3 else []), '[w] "+r"(w)', '[k] "+r"(k)', '[y] "+r"(y)']
     outputs += ['[next] "+r"(next)'] if mr > 1 else []
@@ -77,5 +80,5 @@ def gemm(mr: int, vectors: int, *, clamped: bool) -> Helper:
     return Helper(gemm_name(mr, vectors * LANES, clamped), source, gemm_meaning)
 
 
-TILES = tuple((mr, 2) for mr in range(1, 7)) + ((1, 5),)  # pixels and vectors
+TILES = (*((mr, 2) for mr in range(1, 7)), (1, 5))  # pixels and vectors
 AVX2_GEMM = tuple(gemm(*tile, clamped=clamped) for tile in TILES for clamped in (True, False))

@@ -75,7 +75,8 @@ def gemm(mr: int, vectors: int, *, clamped: bool) -> Helper:
     bounds = ['[low] "Q"(lowest)', '[high] "Q"(highest)'] if clamped else []
     source = asm_function(
         gemm_signature(mr, vectors * LANES, clamped),
-        ["    const float *x0 = x;", *pixels, "    const intptr_t y_pitch = (intptr_t)pitch * 4;", "", "    (void)next;"],
+        ["    const float *x0 = x;", *pixels, "    const intptr_t y_pitch = (intptr_t)pitch * 4;", "",
+         "    (void)x_pitch;", "    (void)next;"],
         lines,
         outputs=[*(f'[x{p}] "+r"(x{p})' for p in range(mr)), '[w] "+r"(w)', '[k] "+r"(k)', '[y] "+r"(y)'],
         inputs=['[bias] "r"(bias)', '[y_pitch] "r"(y_pitch)', *bounds],
@@ -84,5 +85,5 @@ def gemm(mr: int, vectors: int, *, clamped: bool) -> Helper:
     return Helper(gemm_name(mr, vectors * LANES, clamped), source, gemm_meaning)
 
 
-TILES = tuple((mr, 4) for mr in range(1, 7)) + ((1, 10),)  # pixels and vectors
+TILES = (*((mr, 4) for mr in range(1, 7)), (1, 10))  # pixels and vectors
 NEON_GEMM = tuple(gemm(*tile, clamped=clamped) for tile in TILES for clamped in (True, False))

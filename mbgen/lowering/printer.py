@@ -143,9 +143,9 @@ class _Printer:
 
     @statement.register
     def _(self, node: tirx.Evaluate) -> None:
-        name = str(node.value.op.name)
+        name = str(node.value.op.name) if isinstance(node.value, ir.Call) else ""
         if not name.startswith("mbgen."):
-            raise PrinterError(f"no C for a call of {name}")
+            raise PrinterError(f"no C for the statement Evaluate of {node.value}")
         self.line(f"{self.call(self.helper(name.removeprefix('mbgen.'), 1), *node.value.args).text};")
 
     @statement.register

@@ -13,7 +13,7 @@ from mbgen.schedules.space import Choice, Point, Space
 from mbgen.schedules.tile import tiles
 from mbgen.target import Target
 
-FMA_LATENCY = 4  # cycles, Zen 3; two independent FMAs start a cycle
+FMA_LATENCY = 5  # cycles, Zen 2 (4 from Zen 3 and on Skylake); two independent FMAs start a cycle
 TILE_OVERHEAD = 20  # instructions for addresses and loops
 
 

@@ -340,7 +340,7 @@ def a_value_of_no_use() -> None:
     ("body", "message"),
     [
         (a_parallel_loop, "no C for a loop of kind 1"),
-        (a_value_of_no_use, "no C for the statement Evaluate"),
+        (a_value_of_no_use, "no C for the statement Evaluate of 0"),
     ],
 )
 def test_statements_without_c(body: Callable[[], None], message: str) -> None:
