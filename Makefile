@@ -23,6 +23,10 @@ demo: $(VENV)/.runtime ## compile a MobileNet for this machine, build it, run it
 	@echo
 	@echo "The library is in $(DEMO); start with $(DEMO)/README.md."
 
+.PHONY: example
+example: system-example $(VENV)/.runtime ## classify a picture on an emulated Cortex-M4
+	$(MAKE) -C examples/cortex_m4 run MBGEN=$(CURDIR)/$(BIN)/mbgen PYTHON=$(CURDIR)/$(BIN)/python
+
 .PHONY: test
 test: system-test $(VENV)/.dev ## every test, with all the compilers and emulators they need
 	$(BIN)/pytest -n auto
@@ -54,8 +58,8 @@ bench-peers: $(VENV)/.bench ## mbgen's libraries for this machine beside other r
 clean: ## remove everything that make made
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-.PHONY: system-demo system-test
-system-demo system-test: system-%:
+.PHONY: system-demo system-example system-test
+system-demo system-example system-test: system-%:
 	@scripts/setup-system.sh $*
 
 # Making the environment again over an old one repairs it and keeps its packages.

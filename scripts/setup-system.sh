@@ -1,10 +1,10 @@
 #!/bin/sh
 # Makes sure that the tools of one purpose (demo or test) are on this machine.
 #
-#   scripts/setup-system.sh demo|test
+#   scripts/setup-system.sh demo|example|test
 #
 # As root on Debian or Ubuntu it installs what is missing. Otherwise it says what is missing and how to get it: the demo
-# cannot go on without its tools; the tests can (those that need a missing tool are skipped), unless
+# and the example cannot go on without their tools; the tests can (those that need a missing tool are skipped), unless
 # MBGEN_REQUIRE_TOOLS=1 asks for all of them.
 set -eu
 
@@ -20,22 +20,29 @@ libc6-dev     printf '#include <stdint.h>\n#include <math.h>\n' | gcc -E -
 TOOLS
 }
 
-test_tools() {
+example_tools() {
     demo_tools
     cat <<'TOOLS'
-g++                        command -v g++
 make                       command -v make
+gcc-arm-none-eabi          command -v arm-none-eabi-gcc
+libnewlib-arm-none-eabi    printf '#include <stdint.h>\n' | arm-none-eabi-gcc -E -
+qemu-system-arm            command -v qemu-system-arm
+TOOLS
+}
+
+test_tools() {
+    example_tools
+    cat <<'TOOLS'
+g++                        command -v g++
 cmake                      command -v cmake
 ninja-build                command -v ninja
 clang                      command -v clang
-gcc-arm-none-eabi          command -v arm-none-eabi-gcc
-libnewlib-arm-none-eabi    printf '#include <stdint.h>\n' | arm-none-eabi-gcc -E -
 gcc-aarch64-linux-gnu      command -v aarch64-linux-gnu-gcc
 g++-aarch64-linux-gnu      command -v aarch64-linux-gnu-g++
 libc6-dev-arm64-cross      printf '#include <stdint.h>\n' | aarch64-linux-gnu-gcc -E -
 qemu-user                  command -v qemu-aarch64
-qemu-system-arm            command -v qemu-system-arm
 chromium                   command -v chromium
+libjpeg-dev                printf '#include <stdio.h>\n#include <jpeglib.h>\n' | gcc -E -
 TOOLS
 }
 
@@ -48,9 +55,9 @@ missing() {
 
 purpose=${1:-}
 case $purpose in
-    demo | test) ;;
+    demo | example | test) ;;
     *)
-        echo "usage: $0 demo|test" >&2
+        echo "usage: $0 demo|example|test" >&2
         exit 2
         ;;
 esac
@@ -72,7 +79,7 @@ if [ -n "$packages" ]; then
         echo "Install them as root with"
         echo "    apt-get update && apt-get install --yes --no-install-recommends $packages"
     } >&2
-    if [ "$purpose" = demo ] || [ "${MBGEN_REQUIRE_TOOLS:-}" = 1 ]; then
+    if [ "$purpose" != test ] || [ "${MBGEN_REQUIRE_TOOLS:-}" = 1 ]; then
         exit 1
     fi
     echo "Going on without them: the tests that need them are skipped." >&2

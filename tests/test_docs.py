@@ -13,7 +13,7 @@ from mbgen.target import target_names
 from tests.support.compilers import STRICT, call, need
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-PAGES = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md")])
+PAGES = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md"), *REPOSITORY.glob("examples/**/*.md")])
 HELP = {f"mbgen {name} --help": command.help or "" for name, command in cli.commands.items()} | {
     "mbgen --help": cli.help or ""
 }
@@ -52,7 +52,9 @@ def test_a_relative_link_leads_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_a_quoted_make_target_exists(page: Path) -> None:
-    made = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    makefiles = [REPOSITORY / "Makefile", REPOSITORY / "examples" / "boards" / "firmware.mk"]
+    rules = "\n".join(file.read_text(encoding="utf-8") for file in makefiles)
+    made = set(re.findall(r"^([a-z-]+):", rules, re.MULTILINE))
     quoted = set(re.findall(r"(?:^ {2,}|`)make ([a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE))
     assert quoted <= made
 

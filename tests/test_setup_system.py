@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "setup-system.sh"
+EXAMPLE_PACKAGES = "gcc libc6-dev make gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm"
 TEST_PACKAGES = (
-    "gcc libc6-dev g++ make cmake ninja-build clang gcc-arm-none-eabi libnewlib-arm-none-eabi gcc-aarch64-linux-gnu "
-    "g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user qemu-system-arm chromium"
+    f"{EXAMPLE_PACKAGES} g++ cmake ninja-build clang gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross "
+    "qemu-user chromium libjpeg-dev"
 )
 
 
@@ -70,6 +71,12 @@ def test_a_user_is_told_what_the_demo_lacks(machine: Machine) -> None:
     assert done.stderr == missing_text("gcc libc6-dev")
 
 
+def test_a_user_is_told_what_the_example_lacks(machine: Machine) -> None:
+    machine.add("id", "echo 1000")
+    done = machine.setup("example")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", missing_text(EXAMPLE_PACKAGES))
+
+
 def test_a_user_may_run_the_tests_with_the_tools_that_are_there(machine: Machine) -> None:
     machine.add("id", "echo 1000")
     done = machine.setup("test")
@@ -111,4 +118,4 @@ def test_an_old_python_is_refused(machine: Machine) -> None:
 
 def test_an_unknown_purpose_is_refused(machine: Machine) -> None:
     done = machine.setup("everything")
-    assert (done.returncode, done.stderr) == (2, f"usage: {SCRIPT} demo|test\n")
+    assert (done.returncode, done.stderr) == (2, f"usage: {SCRIPT} demo|example|test\n")
