@@ -13,8 +13,9 @@ import os
 import platform
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from mbgen.data import data_folder
@@ -26,6 +27,7 @@ else:
     import tomli as tomllib
 
 Runner = Literal["host", "qemu-user", "qemu-system"]
+CostModel = Literal["cortex-m4-manual", "llvm-mca"]
 
 HOST = "host"
 _X86_64_V3 = frozenset({"avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe"})  # x86-64 psABI, as Linux names them
@@ -84,6 +86,9 @@ class Target:
     flash: int | None = None
     clock_hz: int | None = None
     mca_cpu: str | None = None
+    cost_model: CostModel | None = None  # what modelled cycles are by; None: there is no trustworthy one
+    peak_macs: Mapping[str, float] = field(default_factory=dict, hash=False)  # of one core in one cycle, by element type
+    bytes_per_cycle: float | None = None  # that one core loads at most
     emulator: str | None = None
     emulator_packages: tuple[str, ...] = ()
     qemu_cpu: str | None = None
@@ -91,6 +96,9 @@ class Target:
     memory: Memory | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "peak_macs", MappingProxyType(dict(self.peak_macs)))
+        if self.cost_model is not None and self.mca_cpu is None:
+            raise InputError(f"target {self.name}: 'cost_model' needs 'mca_cpu', by which its code is disassembled")
         needed = {"host": (), "qemu-user": ("emulator", "qemu_cpu"), "qemu-system": ("emulator", "machine", "memory")}
         for key in ("emulator", "qemu_cpu", "machine", "memory"):
             if (getattr(self, key) is not None) != (key in needed[self.runner]):

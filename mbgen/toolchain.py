@@ -86,21 +86,21 @@ def compile_object(target: Target, source: Path, compiled: Path, c_flags: Sequen
 def disassemble(target: Target, compiled: Path) -> str:
     """The assembly of an object file as the compiler's own objdump prints it; MbgenError if it cannot."""
     program = f"{target.compiler.removesuffix('gcc')}objdump"
-    done = _call([program, "--disassemble", "--no-show-raw-insn", str(compiled)], None, COMPILE_SECONDS)
+    done = call([program, "--disassemble", "--no-show-raw-insn", str(compiled)], None, COMPILE_SECONDS)
     if done.returncode != 0:
         raise MbgenError(f"{compiled.name}: {program} cannot read it{_excerpt(done.stdout)}")
     return done.stdout
 
 
-def run(target: Target, executable: Path, folder: Path, seconds: float) -> str:
-    """Run a program of `target` in `folder` and return what it printed.
+def run(target: Target, executable: Path, folder: Path, seconds: float, plugins: Sequence[str] = ()) -> str:
+    """Run a program of `target` in `folder` and return what it printed; `plugins` are QEMU's, with their arguments.
 
     RefusedError with the last lines it printed if it does not end with exit code 0 within `seconds`.
     """
     require(target, ["run"])
     what = f"{executable.name} on {target.name}"
     try:
-        done = _call([*_emulator(target), str(executable)], folder, seconds)
+        done = call([*_emulator(target, plugins), str(executable)], folder, seconds)
     except subprocess.TimeoutExpired as late:
         printed = late.output.decode(errors="replace") if isinstance(late.output, bytes) else late.output or ""
         raise RefusedError(f"{what} did not end within {seconds:g} seconds{_excerpt(printed, last=True)}") from late
@@ -112,26 +112,27 @@ def run(target: Target, executable: Path, folder: Path, seconds: float) -> str:
 
 def _compile(target: Target, what: str, command: Sequence[str]) -> None:
     try:
-        done = _call(command, None, COMPILE_SECONDS)
+        done = call(command, None, COMPILE_SECONDS)
     except subprocess.TimeoutExpired as late:
         raise MbgenError(f"{what}: {command[0]} did not end within {COMPILE_SECONDS} seconds") from late
     if done.returncode != 0:
         raise MbgenError(f"{what}: {command[0]} refused it for {target.name}{_excerpt(done.stdout)}")
 
 
-def _emulator(target: Target) -> list[str]:
+def _emulator(target: Target, plugins: Sequence[str]) -> list[str]:
+    plugged = [word for plugin in plugins for word in ("-plugin", plugin)]
     match target.runner:
         case "host":
             return []
         case "qemu-user":
-            return [str(target.emulator), "-cpu", str(target.qemu_cpu)]
+            return [str(target.emulator), "-cpu", str(target.qemu_cpu), *plugged]
         case "qemu-system":
             semihosting = ["-semihosting-config", "enable=on,target=native"]
             quiet = ["-nographic", "-monitor", "none", "-serial", "none"]
-            return [str(target.emulator), "-M", str(target.machine), *quiet, *semihosting, "-kernel"]
+            return [str(target.emulator), "-M", str(target.machine), *quiet, *semihosting, *plugged, "-kernel"]
 
 
-def _call(command: Sequence[str], folder: Path | None, seconds: float) -> subprocess.CompletedProcess[str]:
+def call(command: Sequence[str], folder: Path | None, seconds: float) -> subprocess.CompletedProcess[str]:
     """Run a program with its two output streams as one text, and messages in English."""
     return subprocess.run(
         command,
@@ -170,5 +171,5 @@ def _compiler_path(target: Target) -> Path | None:
     if path is None or target.runner == "host":
         return path
     flags = [*target.c_flags, "-print-file-name=libc.a"]
-    has_libc = Path(_call([str(path), *flags], None, COMPILE_SECONDS).stdout.strip()).is_absolute()
+    has_libc = Path(call([str(path), *flags], None, COMPILE_SECONDS).stdout.strip()).is_absolute()
     return path if has_libc else None
