@@ -212,6 +212,32 @@ def verify_command(*, directory: Path, inputs: Path | None, labels: Path | None,
     return 0 if found.passed else 1
 
 
+@cli.command("bench")
+@click.argument("directory", type=EXISTING_DIRECTORY)
+@click.option("--runner", help="What measures: emulator.  [default: emulator]")
+@json_option
+def bench_command(*, directory: Path, runner: str | None, as_json: bool) -> int:
+    """Measure the library in DIRECTORY, layer by layer and in all.
+
+    In the emulator instructions are exact; cycles are by a model of the core.
+
+    \b
+    Example:
+      mbgen bench person
+      mbgen bench person --json
+    """
+    from mbgen.bench import bench
+    from mbgen.tables import print_bench
+
+    with show_progress() as progress:
+        found = bench(directory, runner, progress)
+    if as_json:
+        print_json(dataclasses.asdict(found))
+    else:
+        print_bench(found)
+    return 0
+
+
 @cli.command("report")
 @click.argument("directory", type=EXISTING_DIRECTORY)
 @click.option("--inputs", type=EXISTING_PATH, help="Images to verify with: a file or a folder, or .npy/.npz.")

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mbgen.measuring.measurement import MEANINGS
 from mbgen.terminal import print_table
 
 if TYPE_CHECKING:
+    from mbgen.bench import Bench
     from mbgen.inspect import Summary, Weights
+    from mbgen.measuring.measurement import Unit
     from mbgen.passes.simplify import Removal
     from mbgen.target import Target
     from mbgen.toolchain import Tool
@@ -98,6 +101,39 @@ def _distance(found: Verification) -> str:
         return f"at most {output.greatest:.3g} from {found.runtime}, {output.relative:.1e} of the greatest value"
     values = f"{output.differing:,} of {output.elements:,} values"
     return f"{values} are not those of {found.runtime}, by at most {output.greatest:.3g}"
+
+
+def print_bench(found: Bench) -> None:
+    """A row for each layer, then all of the network and what the figures are."""
+    units = list(found.total)
+    headers = ("layer", "operation", "MACs", *units, "MAC/cycle", "of peak")
+    rows = [
+        (
+            row.name,
+            row.op,
+            f"{row.macs:,}" if row.macs else "",
+            *(_figure(row.figures.get(unit), unit) for unit in units),
+            "" if row.macs_per_cycle is None else f"{row.macs_per_cycle:.2f}",
+            "" if row.share_of_peak is None else f"{row.share_of_peak:.0%}",
+        )
+        for row in found.layers
+    ]
+    print_table(headers, rows, numbers=headers[2:])
+    click.echo(f"\n{found.name} on {found.target}, one inference, {found.macs:,} multiply-accumulates")
+    for unit in units:
+        each = f", {found.total[unit] / found.macs:.3f} a MAC" if unit != "seconds" and found.macs else ""
+        click.echo(f"{_figure(found.total[unit], unit)} {MEANINGS[unit]}{each}")
+    if found.model is not None:
+        click.echo(f"cycles~ by {found.model}")
+    if found.macs_per_cycle is not None:
+        peak = "" if found.share_of_peak is None else f", {found.share_of_peak:.0%} of the core's peak"
+        click.echo(f"{found.macs_per_cycle:.2f} MACs a cycle{peak}")
+
+
+def _figure(value: float | None, unit: Unit) -> str:
+    if value is None:
+        return ""
+    return f"{value * 1e3:.3f} ms" if unit == "seconds" else f"{value:,.0f}"
 
 
 def print_summary(summary: Summary, parameters_with_batch_norm: int | None) -> None:

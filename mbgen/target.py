@@ -87,7 +87,9 @@ class Target:
     clock_hz: int | None = None
     mca_cpu: str | None = None
     cost_model: CostModel | None = None  # what modelled cycles are by; None: there is no trustworthy one
-    peak_macs: Mapping[str, float] = field(default_factory=dict, hash=False)  # of one core in one cycle, by element type
+    peak_macs: Mapping[str, float] = field(
+        default_factory=dict, hash=False
+    )  # of one core in one cycle, by element type
     bytes_per_cycle: float | None = None  # that one core loads at most
     emulator: str | None = None
     emulator_packages: tuple[str, ...] = ()

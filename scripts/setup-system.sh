@@ -43,6 +43,7 @@ libc6-dev-arm64-cross      printf '#include <stdint.h>\n' | aarch64-linux-gnu-gc
 qemu-user                  command -v qemu-aarch64
 chromium                   command -v chromium
 libjpeg-dev                printf '#include <stdio.h>\n#include <jpeglib.h>\n' | gcc -E -
+llvm-19                    command -v llvm-mca-19
 TOOLS
 }
 

@@ -21,7 +21,8 @@ from mbgen.errors import MissingToolError, RefusedError
 from mbgen.target import Target
 from mbgen.toolchain import call, run
 
-MARKS = "measure_marks"  # the section that marks.h writes
+MARKS = ".debug_measure_marks"  # the section that marks.h writes
+BUILD_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,10 @@ class Block:
 
 
 def count_blocks(target: Target, program: Path, folder: Path, seconds: float) -> tuple[Block, ...]:
-    """Run `program` in `folder` on the target's emulator. Errors as `toolchain.run`; RefusedError if nothing was counted."""
+    """Run `program` in `folder` on the target's emulator.
+
+    Errors as `toolchain.run`; RefusedError if nothing was counted.
+    """
     marks, counts = folder / "marks.txt", folder / "blocks.txt"
     marks.write_text("".join(f"{address:x} {segment}\n" for address, segment in read_marks(program)), encoding="ascii")
     counts.unlink(missing_ok=True)
@@ -48,7 +52,10 @@ def count_blocks(target: Target, program: Path, folder: Path, seconds: float) ->
 
 
 def read_marks(program: Path) -> list[tuple[int, int]]:
-    """Address and segment of each mark of an ELF file; those in code that the linker dropped are left out."""
+    """Address and segment of each mark of an ELF file, by address; those in code that the linker dropped are left out.
+
+    Where marks stand next to each other, without an instruction between them, the last one counts.
+    """
     from elftools.elf.elffile import ELFFile
 
     with program.open("rb") as stream:
@@ -56,7 +63,8 @@ def read_marks(program: Path) -> list[tuple[int, int]]:
         section = elf.get_section_by_name(MARKS)
         data = b"" if section is None else section.data()
         record = struct.Struct("<QI" if elf.elfclass == 64 else "<II")
-    return [(address, segment) for address, segment in record.iter_unpack(data) if address]
+    last = dict(record.iter_unpack(data))
+    return [(address, last[address]) for address in sorted(last) if address]
 
 
 def _block(line: str, target: Target) -> Block:
@@ -81,7 +89,9 @@ def _plugin() -> Path:
     source = data_folder("templates") / "measuring" / "count_blocks.c"
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
-        raise MissingToolError("counting instructions needs gcc to build a QEMU plugin; install it with: apt-get install gcc libc6-dev")
+        raise MissingToolError(
+            "counting instructions needs gcc to build a QEMU plugin; install it with: apt-get install gcc libc6-dev"
+        )
     digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mbgen"
     plugin = cache / f"count_blocks-{digest}.so"
@@ -89,7 +99,9 @@ def _plugin() -> Path:
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as name:
             built = Path(name) / plugin.name
-            done = call([compiler, "-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-o", str(built), str(source)], None, 60)
+            done = call(
+                [compiler, "-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-o", str(built), str(source)], None, 60
+            )
             if done.returncode != 0:
                 raise RefusedError(f"{source.name}: {compiler} cannot build the QEMU plugin: {done.stdout.strip()}")
             built.replace(plugin)

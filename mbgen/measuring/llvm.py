@@ -24,7 +24,8 @@ FEW, MANY = 10, 60  # iterations of a block; what more of them take is what one 
 # code that stands between pieces: no compiler emits it, so it tells them apart in one text
 _SEPARATORS = {"thumb": bytes.fromhex("fede"), "aarch64": bytes(4)}
 _SEPARATOR = re.compile(r"^(trap|udf\s+#0)$")
-_INVERSE = dict(zip("eq ne hs lo mi pl vs vc hi ls ge lt gt le".split(), "ne eq lo hs pl mi vc vs ls hi lt ge le gt".split(), strict=True))
+_PAIRS = ("eq ne", "hs lo", "mi pl", "vs vc", "hi ls", "ge lt", "gt le")
+_INVERSE = {a: b for pair in _PAIRS for a, b in (pair.split(), pair.split()[::-1])}
 
 
 def disassemble(codes: Sequence[bytes], target: Target) -> dict[bytes, tuple[str, ...]]:
@@ -32,10 +33,10 @@ def disassemble(codes: Sequence[bytes], target: Target) -> dict[bytes, tuple[str
     distinct = list(dict.fromkeys(codes))
     separator = _SEPARATORS["aarch64" if target.triple.startswith("aarch64") else "thumb"]
     text = "\n".join(" ".join(f"0x{byte:02x}" for byte in code + separator) for code in distinct)
-    printed = _tool("llvm-mc", ["-disassemble", f"--triple={target.triple}", f"--mcpu={target.mca_cpu}"], text)
+    core = [f"--triple={target.triple}", f"--mcpu={target.mca_cpu}"]
     pieces: list[tuple[str, ...]] = []
     current: list[str] = []
-    for line in printed.splitlines():
+    for line in _tool("llvm-mc", ["-disassemble", *core], text).splitlines():
         instruction = re.sub(r"\s+", " ", re.split(r"@|//", line)[0].strip())
         if _SEPARATOR.match(instruction):
             pieces.append(tuple(current))
@@ -48,9 +49,9 @@ def disassemble(codes: Sequence[bytes], target: Target) -> dict[bytes, tuple[str
 
 
 def block_cycles(pieces: Mapping[bytes, Sequence[str]], target: Target) -> dict[bytes, float]:
-    """What one more run of each piece takes on llvm-mca's model of the core, in cycles; pieces it cannot price are left out.
+    """What one more run of each piece takes on llvm-mca's model of the core, in cycles.
 
-    No caches, no flash wait states, no penalty of taken branches.
+    Pieces that it cannot price are left out. No caches, no flash wait states, no penalty of taken branches.
     """
     keys = [key for key, lines in pieces.items() if lines]
     text = "\n".join(
@@ -67,7 +68,9 @@ def block_cycles(pieces: Mapping[bytes, Sequence[str]], target: Target) -> dict[
 
 def _total_cycles(text: str, target: Target, iterations: int) -> dict[int, float]:
     flags = [f"-iterations={iterations}", "-json", "-skip-unsupported-instructions=any"]
-    document = json.loads(_tool("llvm-mca", [f"--mtriple={target.triple}", f"--mcpu={target.mca_cpu}", *flags], f"{text}\n"))
+    document = json.loads(
+        _tool("llvm-mca", [f"--mtriple={target.triple}", f"--mcpu={target.mca_cpu}", *flags], f"{text}\n")
+    )
     return {int(region["Name"]): float(region["SummaryView"]["TotalCycles"]) for region in document["CodeRegions"]}
 
 
@@ -110,5 +113,7 @@ def _tool(program: Literal["llvm-mc", "llvm-mca"], flags: Sequence[str], text: s
 def _path(program: Literal["llvm-mc", "llvm-mca"]) -> Path:
     found = shutil.which(f"{program}-{VERSION}")
     if found is None:
-        raise MissingToolError(f"modelled cycles need {program}-{VERSION}; install it with: apt-get install llvm-{VERSION}")
+        raise MissingToolError(
+            f"modelled cycles need {program}-{VERSION}; install it with: apt-get install llvm-{VERSION}"
+        )
     return Path(found)

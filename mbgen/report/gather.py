@@ -14,13 +14,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mbgen.bench import TIME, Bench, bench
 from mbgen.errors import InputError
 from mbgen.library.manifest import MANIFEST
 from mbgen.library.render import Library
-from mbgen.report.facts import Facts, HotLoop
+from mbgen.measuring.measurement import MEANINGS
+from mbgen.report.facts import Costs, Facts, HotLoop, LayerCost
 from mbgen.report.listing import Listing, read_listing
 from mbgen.report.page import render_report
 from mbgen.running import read_manifest
+from mbgen.target import load_target
 from mbgen.verify import Progress, verify
 
 REPORT = "report.html"
@@ -33,13 +36,35 @@ def gather(directory: Path, inputs: Path | None, progress: Progress) -> Facts:
     progress("reading the kernels", 0, 1)
     listing = read_listing(directory)
     found = verify(directory, inputs, None, progress)
+    target = load_target(manifest["target"]["name"])
+    costs = None if target.emulator is None else _costs(bench(directory, None, progress))
     document = {**dataclasses.asdict(found), "passed": found.passed, "first_difference": found.first_difference}
     return Facts(
         manifest=manifest,
+        costs=costs,
         verification=document,
         hot_loops=_hot_loops(manifest, listing),
         code_bytes=listing.code_bytes,
+        peak_macs=target.peak_macs.get(_summed(manifest)),
+        bytes_per_cycle=target.bytes_per_cycle,
     )
+
+
+def _summed(manifest: Mapping[str, Any]) -> str:
+    """The element type that the network multiplies."""
+    return "float32" if manifest["numerics"] == "float32" else "int8"
+
+
+def _costs(found: Bench) -> Costs:
+    """What was measured, in the unit that says most of time."""
+    unit = next(unit for unit in (*TIME, "instructions") if unit in found.total)
+    layers = tuple(
+        LayerCost(layer.name, layer.macs, layer.figures[unit], layer.share_of_peak)
+        for layer in found.layers
+        if unit in layer.figures
+    )
+    by = f" by {found.model}" if unit == "cycles~" else ""
+    return Costs(f"{MEANINGS[unit]}{by}", unit, layers, found.total[unit])
 
 
 def _hot_loops(manifest: Mapping[str, Any], listing: Listing) -> tuple[HotLoop, ...]:

@@ -1,0 +1,68 @@
+"""The emulator as a runner: a program or a library under QEMU, with exact instructions and modelled cycles.
+
+Knows how to build what is measured. May not know what counting and pricing do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from mbgen.data import data_folder
+from mbgen.errors import InputError
+from mbgen.measuring.blocks import count_blocks
+from mbgen.measuring.costs import price
+from mbgen.measuring.measurement import Measurement
+from mbgen.running import build_program
+from mbgen.target import Target
+
+NETWORK = 1  # the segment of what runs between layers
+FIRST_LAYER = 2  # that of the first layer
+SECONDS = 1800.0
+
+_C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "float32": "float"}
+
+
+def measure_program(target: Target, program: Path, folder: Path, seconds: float = SECONDS) -> Measurement:
+    """Figures of a program that says with MEASURE_MARK what is to be measured. Errors as `toolchain.run`."""
+    if target.emulator is None:
+        raise InputError(
+            f"{target.name} runs without an emulator, which is what counts instructions; measure seconds instead"
+        )
+    return price(count_blocks(target, program, folder, seconds), target)
+
+
+def measure_library(directory: Path, manifest: Mapping[str, Any], target: Target, folder: Path) -> Measurement:
+    """Figures of one inference of the library on made-up input: a segment for each layer, from FIRST_LAYER on."""
+    values = {
+        "name": manifest["name"],
+        "network": NETWORK,
+        "first_layer": FIRST_LAYER,
+        "input_type": _C_TYPES[manifest["input"]["dtype"]],
+        "output_type": _C_TYPES[manifest["output"]["dtype"]],
+    }
+    hooks = folder / "bench_hooks.h"
+    hooks.write_text(_render("bench_hooks.h.jinja", values), encoding="ascii")
+    flags = [*marking(), "-include", str(hooks)]
+    program = build_program([directory], _render("bench_blocks.c.jinja", values), folder, flags)
+    return measure_program(target, program, folder)
+
+
+def marking() -> Sequence[str]:
+    """The compiler flags that let a program include marks.h."""
+    return ["-I", str((data_folder("templates") / "measuring").resolve())]
+
+
+def _render(template: str, values: Mapping[str, Any]) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(data_folder("templates") / "measuring"),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(template).render(values)
