@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 from click.core import ParameterSource
+from click.shell_completion import shell_complete
 
 from mbgen import __version__
-from mbgen.errors import MbgenError
+from mbgen.errors import MbgenError, MissingToolError
 from mbgen.options import CompileOptions, PackageKind
 from mbgen.terminal import show_progress
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 DEFECT = 70  # EX_SOFTWARE of sysexits.h
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 BROKEN_PIPE = 141  # 128 + SIGPIPE
+
+COMPLETION = "_MBGEN_COMPLETE"  # in the environment: the shell asks how a line may go on
 
 BUILT_IN_ONLY = ("alpha", "resolution", "rho", "classes", "softmax", "weights")
 
@@ -67,6 +70,13 @@ def built_in_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def complete_target(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The targets that the shell may go on with."""
+    from mbgen.target import target_names
+
+    return [name for name in target_names() if name.startswith(incomplete)]
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
@@ -104,6 +114,7 @@ def cli() -> None:
 
     \b
     Example:
+      mbgen doctor
       mbgen compile --target cortex-a72 --alpha 0.25
       mbgen verify mobilenet_v1_025_224
     """
@@ -111,7 +122,9 @@ def cli() -> None:
 
 @cli.command("compile")
 @click.argument("model", required=False, type=EXISTING_FILE)
-@click.option("--target", required=True, help="Core to compile for; `mbgen targets` lists them.")
+@click.option(
+    "--target", required=True, shell_complete=complete_target, help="Core to compile for; `mbgen targets` lists them."
+)
 @built_in_options
 @click.option("--weights", type=EXISTING_FILE, help="Trained weights: .npz, .safetensors or Keras .h5.")
 @click.option(
@@ -338,6 +351,38 @@ def targets_command(*, as_json: bool) -> int:
     return 0
 
 
+@cli.command("doctor")
+@click.option(
+    "--target",
+    "names",
+    multiple=True,
+    shell_complete=complete_target,
+    help="Look only at what this core needs; more than one can be given.  [default: all]",
+)
+@json_option
+def doctor_command(*, names: tuple[str, ...], as_json: bool) -> int:
+    """Say what is installed to build and run code for each target, and the one command that installs the rest.
+
+    The exit code is 3 if something is missing.
+
+    \b
+    Example:
+      mbgen doctor
+      mbgen doctor --target cortex-m4
+    """
+    from mbgen.doctor import examine, install_command
+    from mbgen.tables import print_needs
+    from mbgen.target import load_target
+
+    needs = examine([load_target(name) for name in names])
+    command = install_command(needs)
+    if as_json:
+        print_json({"needs": [dataclasses.asdict(need) for need in needs], "install": command})
+    else:
+        print_needs(needs, command)
+    return 0 if command is None else MissingToolError.exit_code
+
+
 def target_document(target: Target, tools: Sequence[Tool]) -> dict[str, Any]:
     """A target as `mbgen targets --json` shows it."""
     shown = ("name", "description", "triple", "compiler", "c_flags", "vector_bits", "ram", "flash", "cores", "runner")
@@ -358,6 +403,8 @@ def target_document(target: Target, tools: Sequence[Tool]) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; `arguments` are those of the process unless given."""
+    if COMPLETION in os.environ:
+        return shell_complete(cli, {}, "mbgen", COMPLETION, os.environ[COMPLETION])
     try:
         with cli.make_context("mbgen", list(sys.argv[1:] if arguments is None else arguments)) as context:
             status: int = cli.invoke(context)

@@ -18,6 +18,7 @@ from mbgen.terminal import print_table
 
 if TYPE_CHECKING:
     from mbgen.bench import Bench
+    from mbgen.doctor import Need
     from mbgen.inspect import Summary, Weights
     from mbgen.measuring.measurement import Unit
     from mbgen.passes.simplify import Removal
@@ -220,6 +221,16 @@ def print_targets(tools: Mapping[Target, Sequence[Tool]]) -> None:
     print_table(("target", "core", "RAM", "flash", "tools"), rows, numbers=("RAM", "flash"))
     for tool in dict.fromkeys(tool for needed in tools.values() for tool in needed if tool.path is None):
         click.echo(f"{tool.program}: {tool.install}")
+
+
+def print_needs(needs: Sequence[Need], install: str | None) -> None:
+    """A row for each tool, then the command that installs what is missing."""
+    rows = [(need.name, need.found or "missing", need.purpose, ", ".join(need.targets) or "all") for need in needs]
+    print_table(("tool", "installed", "to", "for"), rows)
+    if install is None:
+        click.echo("\nnothing is missing")
+    else:
+        click.echo(f"\nto install what is missing (the names are Debian's and Ubuntu's):\n  {install}")
 
 
 def _shape(shape: Sequence[int]) -> str:
