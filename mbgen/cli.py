@@ -276,6 +276,59 @@ def report_command(*, directory: Path, inputs: Path | None, as_json: bool) -> in
     return 0
 
 
+@cli.command("explore")
+@click.option("--target", required=True, help="Core to explore for; `mbgen targets` lists them.")
+@click.option("--dtype", type=click.Choice(["int8", "float32"]), help="Type to compute in.  [default: as `compile`]")
+@click.option("--classes", type=int, default=1000, show_default=True, help="Number of classes.")
+@click.option("--accuracies", type=EXISTING_FILE, help="CSV of your own networks: alpha, resolution, accuracy.")
+@click.option("--ram", type=size, help="Memory for the arena: bytes, 192K, 1M.  [default: the target's]")
+@click.option("--flash", type=size, help="Memory for code and weights.  [default: the target's]")
+@click.option("--latency", type=float, help="Milliseconds that an inference may take.")
+@click.option("--accuracy", type=float, help="Top-1 accuracy, in percent, that is asked for.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Also write a page with a chart.")
+@json_option
+def explore_command(
+    *,
+    target: str,
+    dtype: str | None,
+    classes: int,
+    accuracies: Path | None,
+    ram: int | None,
+    flash: int | None,
+    latency: float | None,
+    accuracy: float | None,
+    html: Path | None,
+    as_json: bool,
+) -> int:
+    """Find the alpha and resolution that fit a budget, and print the line that compiles the best of them.
+
+    Accuracies are those published for ImageNet, unless --accuracies gives your own. The best is compiled, to be sure
+    that it fits. Exit code 1 if nothing does.
+
+    \b
+    Example:
+      mbgen explore --target cortex-m4 --ram 64K --flash 512K
+      mbgen explore --target cortex-m7 --latency 100 --html frontier.html
+    """
+    from mbgen.explore import Budget, choose, explore, read_accuracies
+    from mbgen.tables import print_exploration
+
+    own = None if accuracies is None else read_accuracies(accuracies)
+    budget = Budget(ram, flash, None if latency is None else latency / 1e3, accuracy)
+    with show_progress() as progress:
+        found = explore(target, dtype, budget, classes, own, progress)
+        choice = choose(found, progress)
+    if html is not None:
+        from mbgen.report.frontier import render_exploration
+
+        html.write_bytes(render_exploration(found, choice))
+    if as_json:
+        print_json({**dataclasses.asdict(found), "choice": None if choice is None else dataclasses.asdict(choice)})
+    else:
+        print_exploration(found, choice)
+    return 0 if choice is not None else 1
+
+
 @cli.command("inspect")
 @click.argument("model", required=False, type=EXISTING_FILE)
 @built_in_options

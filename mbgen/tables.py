@@ -19,6 +19,7 @@ from mbgen.terminal import print_table
 if TYPE_CHECKING:
     from mbgen.bench import Bench
     from mbgen.doctor import Need
+    from mbgen.explore import Choice, Exploration
     from mbgen.inspect import Summary, Weights
     from mbgen.measuring.measurement import Unit
     from mbgen.passes.simplify import Removal
@@ -135,6 +136,25 @@ def _figure(value: float | None, unit: Unit) -> str:
     if value is None:
         return ""
     return f"{value * 1e3:.3f} ms" if unit == "seconds" else f"{value:,.0f}"
+
+
+def print_exploration(found: Exploration, choice: Choice | None) -> None:
+    """A row for each network, the cheapest first; then the best that fits and its line."""
+    from mbgen.report.frontier import HEAD, note, row
+
+    print_table(HEAD, [row(one) for one in found.candidates], numbers=HEAD[:-1])
+    click.echo(f"\n{note(found)} Arena and flash are in bytes.")
+    if choice is None:
+        click.echo("nothing fits; give more memory or time, or ask for less accuracy")
+        return
+    best = choice.candidate
+    accuracy = "" if best.accuracy is None else f", top-1 {best.accuracy:.1f} %"
+    code = "" if choice.code is None else f" and {choice.code:,} of code"
+    click.echo(
+        f"the most accurate that fits is alpha {best.alpha:g} at {best.resolution}{accuracy}: compiled, it has an"
+    )
+    click.echo(f"arena of {choice.arena:,} bytes, {choice.constants:,} of constants{code}. To make it:")
+    click.echo(f"  {choice.line}")
 
 
 def print_summary(summary: Summary, parameters_with_batch_norm: int | None) -> None:

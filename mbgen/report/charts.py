@@ -236,3 +236,36 @@ def ranges(spans: Sequence[Span]) -> str:
         axes.grid(axis="x")
 
     return _draw(6.5, 0.9 + 0.17 * len(spans), paint, "the range of each quantised tensor")
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network in the chart of a frontier."""
+
+    label: str
+    cost: float
+    accuracy: float
+    fits: bool
+    frontier: bool
+
+
+def frontier(networks: Sequence[Network], unit: str) -> str:
+    """Accuracy against cost: what fits is full, what does not pale, and the best for each cost on a line."""
+
+    def paint(axes: Axes) -> None:
+        best = sorted((one.cost, one.accuracy) for one in networks if one.frontier)
+        axes.plot([cost for cost, _ in best], [accuracy for _, accuracy in best], color=_GRID, linewidth=1, zorder=0)
+        for fits, alpha, label in ((True, 1.0, "fits"), (False, 0.3, "does not fit")):
+            chosen = [one for one in networks if one.fits == fits]
+            xs, ys = [one.cost for one in chosen], [one.accuracy for one in chosen]
+            axes.scatter(xs, ys, color=SERIES[0], alpha=alpha, s=26, linewidth=0, label=label)
+        for one in networks:
+            axes.annotate(one.label, (one.cost, one.accuracy), (4, -8), textcoords="offset points", fontsize=6)
+        axes.set_xscale("log")
+        axes.set_xlabel(unit)
+        axes.set_ylabel("top-1 accuracy, %")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.6g}")
+        axes.grid()
+        axes.legend(loc="lower right")
+
+    return _draw(7.5, 4.4, paint, "accuracy against cost")
