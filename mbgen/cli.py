@@ -254,11 +254,12 @@ def bench_command(*, directory: Path, runner: str | None, as_json: bool) -> int:
 @cli.command("report")
 @click.argument("directory", type=EXISTING_DIRECTORY)
 @click.option("--inputs", type=EXISTING_PATH, help="Images to verify with: a file or a folder, or .npy/.npz.")
+@click.option("--float-model", type=EXISTING_FILE, help="The .onnx or .tflite that a quantised library came from.")
 @json_option
-def report_command(*, directory: Path, inputs: Path | None, as_json: bool) -> int:
+def report_command(*, directory: Path, inputs: Path | None, float_model: Path | None, as_json: bool) -> int:
     """Measure and verify the library in DIRECTORY and put what was found into its report.html.
 
-    The page needs no network: it can be sent to others as it is.
+    The page needs no network: it can be sent to others as it is. With --float-model it shows what quantisation costs.
 
     \b
     Example:
@@ -267,7 +268,7 @@ def report_command(*, directory: Path, inputs: Path | None, as_json: bool) -> in
     from mbgen.report.gather import gather, write_report
 
     with show_progress() as progress:
-        facts = gather(directory, inputs, progress)
+        facts = gather(directory, inputs, float_model, progress)
         path = write_report(directory, facts)
     if as_json:
         print_json({"report": str(path), "facts": dataclasses.asdict(facts)})

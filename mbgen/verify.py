@@ -157,6 +157,11 @@ def verify(directory: Path, inputs: Path | None, labels: Path | None, progress: 
     )
 
 
+def library_inputs(directory: Path, inputs: Path | None) -> Array:
+    """What `verify` would run the library in `directory` on, `[n, ...]` in its input's type. Errors as `verify`."""
+    return _read_inputs(_read_library(directory), inputs)[1]
+
+
 # --- comparing -----------------------------------------------------------------------------------------------------
 
 

@@ -19,8 +19,9 @@ from mbgen.errors import InputError
 from mbgen.library.manifest import MANIFEST
 from mbgen.library.render import Library
 from mbgen.measuring.measurement import MEANINGS
-from mbgen.report.facts import Costs, Facts, HotLoop, LayerCost
+from mbgen.report.facts import Costs, Facts, HotLoop, LayerCost, Noise
 from mbgen.report.listing import Listing, read_listing
+from mbgen.report.noise import signal_to_noise
 from mbgen.report.page import render_report
 from mbgen.running import read_manifest
 from mbgen.target import load_target
@@ -30,20 +31,30 @@ REPORT = "report.html"
 SHOWN_LOOPS = 6  # kernels whose code is shown, those with the most work first
 
 
-def gather(directory: Path, inputs: Path | None, progress: Progress) -> Facts:
-    """All facts of the library in `directory`, verified with `inputs` or made-up pictures. Errors as `verify`."""
+def gather(directory: Path, inputs: Path | None, float_model: Path | None, progress: Progress) -> Facts:
+    """All facts of the library in `directory`, verified with `inputs` or made-up pictures.
+
+    `float_model` is what a quantised library is compared with for its noise. Errors as `verify`.
+    """
     manifest = read_manifest(directory)
     progress("reading the kernels", 0, 1)
     listing = read_listing(directory)
     found = verify(directory, inputs, None, progress)
     target = load_target(manifest["target"]["name"])
     costs = None if target.emulator is None else _costs(bench(directory, None, progress))
+    noise: tuple[Noise, ...] = ()
+    if float_model is not None:
+        from mbgen.importers import import_model  # TVM takes a second to import
+
+        progress("comparing with the float model", 0, 1)
+        noise = signal_to_noise(directory, import_model(float_model), inputs)
     document = {**dataclasses.asdict(found), "passed": found.passed, "first_difference": found.first_difference}
     return Facts(
         manifest=manifest,
         costs=costs,
         verification=document,
         hot_loops=_hot_loops(manifest, listing),
+        noise=noise,
         code_bytes=listing.code_bytes,
         peak_macs=target.peak_macs.get(_summed(manifest)),
         bytes_per_cycle=target.bytes_per_cycle,
