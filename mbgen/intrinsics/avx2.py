@@ -6,6 +6,7 @@ Facts on the instructions: Intel 64 and IA-32 Architectures Software Developer's
 from __future__ import annotations
 
 from mbgen.intrinsics.helper import Helper
+from mbgen.intrinsics.scalar import dot_pair, pair
 from mbgen.intrinsics.vector import narrow_meaning, portable, vector, widen_meaning
 
 LANES = 8
@@ -30,7 +31,47 @@ static NAME_INLINE name_f32x8 name_{name}(name_f32x8 a, name_f32x8 b)
     )
 
 
+def _pair_at(element: str, extension: str) -> Helper:
+    name = f"pair_at_{element}x8"
+    return Helper(
+        name,
+        f"""\
+static NAME_INLINE name_i32x8 name_{name}(const {element.replace("i", "int").replace("u", "uint")}_t *source)
+{{
+    return (name_i32x8)_mm256_{extension}_epi16(_mm_loadu_si128((const __m128i *)(const void *)source));
+}}
+""",
+        lambda source: pair(source[::2], source[1::2]),
+        _HEADERS,
+        _I32X8,
+        strides={0: 2},
+    )
+
+
 AVX2 = (
+    _pair_at("i8", "cvtepi8"),
+    _pair_at("u8", "cvtepu8"),
+    Helper(
+        "dot_pair_i32x8",
+        """\
+/* Each lane: acc + the two products of int16. One instruction an asm, so that GCC neither folds loads in nor spills. */
+static NAME_INLINE name_i32x8 name_dot_pair_i32x8(name_i32x8 acc, name_i32x8 a, name_i32x8 b)
+{
+#if defined(__GNUC__)
+    name_i32x8 products;
+
+    __asm__("vpmaddwd %2, %1, %0" : "=x"(products) : "x"(a), "x"(b));
+    __asm__("vpaddd %1, %0, %0" : "+x"(acc) : "x"(products));
+    return acc;
+#else
+    return (name_i32x8)_mm256_add_epi32((__m256i)acc, _mm256_madd_epi16((__m256i)a, (__m256i)b));
+#endif
+}
+""",
+        dot_pair,
+        _HEADERS,
+        _I32X8,
+    ),
     _extremum("min_f32x8", "_mm256_min_ps"),
     _extremum("max_f32x8", "_mm256_max_ps"),
     Helper(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from mbgen.graph import Array
@@ -24,6 +24,8 @@ class Helper:
     vectors: frozenset[VectorType] = frozenset()
     requires: tuple[str, ...] = ()  # keys in HELPERS that the source calls
     uniform: tuple[int, ...] = ()  # arguments that are one scalar for all lanes
+    # arguments that are an address, though they stand for the element there: how far the next lane's is
+    strides: Mapping[int, int] = field(default_factory=dict)
 
     def text(self, prefix: str) -> str:
         return self.source.replace("NAME_", f"{prefix.upper()}_").replace("name_", f"{prefix}_")

@@ -64,7 +64,38 @@ def _reciprocal(value: Array) -> Array:
     return np.array([numerics.reciprocal(int(v)) for v in np.ravel(value)], np.int32).reshape(np.shape(value))
 
 
+def pair(low: Array, high: Array) -> Array:
+    """Two int16 values in one int32, the first in the lower half."""
+    return ((np.asarray(low, np.int64) & 0xFFFF) | (np.asarray(high, np.int64) << 16)).astype(np.int32)
+
+
+def dot_pair(acc: Array, a: Array, b: Array) -> Array:
+    """acc + a's lower half * b's lower half + a's upper half * b's upper half, modulo 2^32."""
+    a, b = (np.asarray(pairs, np.int32).astype(np.int64) for pairs in (a, b))
+    lower = (a & 0xFFFF).astype(np.int16).astype(np.int64) * (b & 0xFFFF).astype(np.int16)
+    return (np.asarray(acc, np.int64) + lower + (a >> 16) * (b >> 16)).astype(np.int32)
+
+
+def _pair_at(element: str) -> Helper:
+    """Two neighbouring bytes as a pair."""
+    return Helper(
+        f"pair_at_{element}",
+        f"""\
+static NAME_INLINE int32_t name_pair_at_{element}(const {_BYTES[element]} *source)
+{{
+    return (int32_t)((uint32_t)(uint16_t)source[0] | (uint32_t)(uint16_t)source[1] << 16);
+}}
+""",
+        lambda source: pair(source[::2], source[1::2]),
+        strides={0: 2},
+    )
+
+
+_BYTES = {"i8": "int8_t", "u8": "uint8_t"}
+
 SCALAR = (
+    _pair_at("i8"),
+    _pair_at("u8"),
     Helper(
         "min_i32",
         """\

@@ -56,15 +56,16 @@ from mbgen.kernel import (
     Scalar,
     WindowArgument,
 )
-from mbgen.lowering import conv, elementwise, gemm, micro, pool, softmax, tir
+from mbgen.lowering import conv, elementwise, gemm, micro, pair_gemm, pool, softmax, tir
 from mbgen.lowering.epilogue import Epilogue, plain_epilogue, weighted_epilogue
 from mbgen.lowering.prepared import Context, Prepared
 from mbgen.lowering.printer import print_body
 from mbgen.lowering.tiling import panels
 from mbgen.plan import Plan
 from mbgen.schedules.micro import micro_space, microtiles
+from mbgen.schedules.pairs import pair_gemm_space, pair_tile
 from mbgen.schedules.space import Choice, Choose, default_schedule
-from mbgen.schedules.tile import Tile, channel_space, channel_tile, gemm_space, gemm_tile
+from mbgen.schedules.tile import Tile, channel_space, channel_tile, gemm_space, gemm_tile, lanes
 from mbgen.target import Target
 
 MAX_POOL_PLACES = numerics.INT32_MAX // 2**8  # sums of bytes, and half the count that rounding adds
@@ -218,6 +219,23 @@ def _gemm(layer: WeightedLayer, graph: Graph, context: Context, rows: int, weigh
     weight_dtype = graph.tensors[layer.weights].dtype
     form = gemm.Gemm(rows, n, k, output.dtype, weight_dtype, _weight_zero_point(layer, graph), epilogue)
     facts = {"m": rows, "n": n, "k": k, "dtype": x.dtype, "epilogue": epilogue.kind}
+    if _multiplies_pairs(form, context.target):
+        pairs = context.choose(pair_gemm_space(facts, context.target))
+        pair_schedule = pair_tile(pairs.point)
+        return Prepared(
+            family,
+            form,
+            f"gemm of pairs {pair_schedule}",
+            lambda: pair_gemm.schedule(pair_gemm.define(form, pair_schedule), form, pair_schedule),
+            _arrays(
+                pair_gemm.pack_weights(weights, pair_schedule.nr),
+                f"[{n}][{k}] in pairs of k, in panels of {pair_schedule.nr} output channels",
+                _bias(layer, graph, folded=True),
+                arrays,
+                lambda values: panels(values, pair_schedule.nr),
+            ),
+            pairs.source,
+        )
     chosen = context.choose(gemm_space(facts, context.target, fused=x.dtype == "float32"))
     tile = gemm_tile(chosen.point)
     return Prepared(
@@ -262,6 +280,12 @@ def _micro_gemm(
         ),
         chosen.source,
     )
+
+
+def _multiplies_pairs(form: gemm.Gemm, target: Target) -> bool:
+    """Whether the core has products of int16 pairs, and the weights are int8 in pairs without a zero point."""
+    vectors = "avx2" in target.instruction_set and form.n >= lanes(target)
+    return vectors and form.weight_dtype == "int8" and form.weight_zero_point == 0 and form.k % 2 == 0
 
 
 @prepare.register

@@ -183,14 +183,20 @@ class _Printer:
 
     def helper(self, name: str, lanes: int) -> str:
         name = name if lanes == 1 else f"{name}x{lanes}"
+        self.helpers.add(self.found(name))
+        return f"{self.prefix}_{name}"
+
+    def found(self, name: str) -> str:
+        """The key of a helper, which may exist for this instruction set only."""
         key = find(name, self.instruction_set)
         if key not in HELPERS:
             raise PrinterError(f"no helper is called {name}")
-        self.helpers.add(key)
-        return f"{self.prefix}_{name}"
+        return key
 
-    def address(self, buffer: Any, index: Any) -> str:
-        if int(index.stride) != 1:
+    def address(self, buffer: Any, index: Any, stride: int = 1) -> str:
+        if not isinstance(index, tirx.Ramp):
+            return f"&{buffer.name}[{self.expression(index).text}]"
+        if int(index.stride) != stride:
             raise PrinterError(f"no C for a vector access of stride {index.stride} on {buffer.name}")
         return f"&{buffer.name}[{self.expression(index.base).text}]"
 
@@ -205,8 +211,14 @@ class _Printer:
 
     def helper_call(self, name: str, lanes: int, arguments: Any) -> Text:
         called = self.helper(name, lanes)
-        uniform = HELPERS[name if lanes == 1 else f"{name}x{lanes}"].uniform
-        return self.call(called, *(a.value if i in uniform else a for i, a in enumerate(arguments)))
+        helper = HELPERS[self.found(name if lanes == 1 else f"{name}x{lanes}")]
+
+        def passed(place: int, argument: Any) -> str:
+            if place in helper.strides:
+                return self.address(argument.source, argument.indices[0], helper.strides[place])
+            return self.expression(argument.value if place in helper.uniform else argument).text
+
+        return Text(f"{called}({', '.join(passed(place, one) for place, one in enumerate(arguments))})", PRIMARY)
 
     def call(self, name: str, *arguments: Any) -> Text:
         return Text(f"{name}({', '.join(self.expression(argument).text for argument in arguments)})", PRIMARY)

@@ -13,6 +13,7 @@ import pytest
 
 from mbgen.graph import Array
 from mbgen.intrinsics import HELPERS, Helper, closure
+from mbgen.intrinsics.scalar import pair
 from mbgen.kernel import VectorType
 from mbgen.running import run_program
 from mbgen.target import Target
@@ -133,6 +134,12 @@ def softmax_scales(rng: Random) -> Arguments:
     return integers(rng, 0), integers(rng, 2**30), shift
 
 
+def pairs(rng: Random) -> Array:
+    """Two int16 of at most nine bits and a sign, as kernels make them of bytes."""
+    low, high = rng.integers(-510, 511, (2, VALUES))
+    return pair(low, high)
+
+
 def bytes_of(dtype: str) -> Callable[[Random], Arguments]:
     low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
     return lambda rng: (mixed(rng, (low, -1 if low else 128, 0, high), rng.integers(low, high, VALUES, dtype, True)),)
@@ -164,6 +171,9 @@ ARGUMENTS: Mapping[str, Callable[[Random], Arguments]] = {
     "splat_f32": lambda rng: (floats(rng, -300, 300),),
     "splat_i32": lambda rng: (integers(rng),),
     "widen_i8": bytes_of("int8"),
+    "pair_at_i8": lambda rng: (np.concatenate([*bytes_of("int8")(rng), *bytes_of("int8")(rng)]),),
+    "pair_at_u8": lambda rng: (np.concatenate([*bytes_of("uint8")(rng), *bytes_of("uint8")(rng)]),),
+    "dot_pair_i32": lambda rng: (integers(rng), pairs(rng), pairs(rng)),
     "widen_u8": bytes_of("uint8"),
     "narrow_i8": integers_of("int8"),
     "narrow_u8": integers_of("uint8"),
@@ -226,7 +236,7 @@ def trial(key: str, index: int, prefix: str) -> str:
 
     def passed(number: int, c_type: str) -> str:
         if c_type.endswith("*"):
-            return f"&a{number}[i * {lanes}]"
+            return f"&a{number}[i * {lanes * helper.strides.get(number, 1)}]"
         if lanes > 1 and not uniform[number]:
             return f"*(const {prefix}_{c_type}_u *)(const void *)&a{number}[i * {lanes}]"
         return f"a{number}[i]"
@@ -396,6 +406,9 @@ def test_declarations_agree_with_the_source(key: str) -> None:
         assert called == {HELPERS[required].name for required in helper.requires}
         used = {VectorType(element(name), int(name.partition("x")[2])) for name in vector_names(helper.source)}
         assert used == helper.vectors
+    addresses = {place for place, c_type in enumerate(form.parameters) if c_type.endswith("*")}
+    if not base(key).startswith(("widen", "narrow")):  # which loads and stores are printed as
+        assert set(helper.strides) == addresses
     if form.lanes > 1 and not base(key).startswith(("splat", "widen", "narrow")):
         scalars = [place for place, c_type in enumerate(form.parameters) if c_type in C_TYPES.values()]
         assert tuple(scalars) == helper.uniform

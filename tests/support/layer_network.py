@@ -36,6 +36,7 @@ from mbgen.library import ModelInfo, Network, Rewrites, render, write
 from mbgen.lowering import lower
 from mbgen.planning import Objective, plan
 from mbgen.running import run_layers
+from mbgen.schedules.space import Choose, default_schedule
 from mbgen.target import Target
 from tests.support.layers import Case, per_tensor, random_input, scale_of
 
@@ -243,7 +244,14 @@ class LayerNetwork:
             )
 
 
-def library(graph: Graph, target: Target, folder: Path, objective: Objective = "speed", name: str = "net") -> Path:
+def library(
+    graph: Graph,
+    target: Target,
+    folder: Path,
+    objective: Objective = "speed",
+    name: str = "net",
+    choose: Choose = default_schedule,
+) -> Path:
     """Plan, lower, render and write a graph; gives the library's folder."""
     planned = plan(graph, objective)
     image = random_input(np.random.default_rng(1), graph.tensors[graph.input])
@@ -253,7 +261,7 @@ def library(graph: Graph, target: Target, folder: Path, objective: Objective = "
         rewrites=Rewrites.none(graph),
         target=target,
         plan=planned,
-        lowered=lower(graph, planned, target, name),
+        lowered=lower(graph, planned, target, name, choose),
         model=ModelInfo(source="onnx"),
         options={},
         test_input=image.reshape(-1),
@@ -273,7 +281,12 @@ class Computed(NamedTuple):
 
 
 def run(
-    graph: Graph, target: Target, folder: Path, objective: Objective = "speed", count: int = 2
+    graph: Graph,
+    target: Target,
+    folder: Path,
+    objective: Objective = "speed",
+    count: int = 2,
+    choose: Choose = default_schedule,
 ) -> Iterator[Computed]:
     """Every layer on the target, for `count` random images.
 
@@ -282,7 +295,8 @@ def run(
     source = graph.tensors[graph.input]
     rng = np.random.default_rng(2)
     images = np.concatenate([random_input(rng, source) for _ in range(count)])
-    for image, outputs in zip(images, run_layers(library(graph, target, folder, objective), images), strict=True):
+    directory = library(graph, target, folder, objective, choose=choose)
+    for image, outputs in zip(images, run_layers(directory, images), strict=True):
         values = {graph.input: image[np.newaxis]} | {layer.output: outputs[layer.name] for layer in graph.layers}
         for layer in graph.layers:
             inputs = [values[name] for name in layer.inputs]
@@ -312,10 +326,16 @@ def greatest_sum(one: Computed, graph: Graph) -> float:
     return float(sums.max())
 
 
-def check(graph: Graph, target: Target, folder: Path, objective: Objective = "speed") -> dict[str, Array]:
+def check(
+    graph: Graph,
+    target: Target,
+    folder: Path,
+    objective: Objective = "speed",
+    choose: Choose = default_schedule,
+) -> dict[str, Array]:
     """Run a graph's library: every layer is right. Gives the values that each took, image by image."""
     seen: dict[str, list[Array]] = {}
-    for one in run(graph, target, folder, objective):
+    for one in run(graph, target, folder, objective, choose=choose):
         assert_right(one, graph)
         seen.setdefault(one.layer.name, []).append(one.actual)
     return {name: np.stack(arrays) for name, arrays in seen.items()}
