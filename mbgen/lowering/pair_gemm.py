@@ -1,7 +1,7 @@
 """Quantised GEMM on a core that multiplies pairs of int16 and adds the two products (x86-64's `vpmaddwd`).
 
-Inputs and weights stay bytes in memory. A block of input rows, and a panel of weights, are widened to pairs (k, k + 1)
-once and then serve all panels, or all tiles of the block.
+Inputs and weights stay bytes in memory. A block of input rows is widened to pairs (k, k + 1) once and then serves all
+panels; weights are widened as they are loaded, which costs nothing beside the products.
 """
 
 from __future__ import annotations
@@ -41,17 +41,12 @@ def define(form: Gemm, tile: PairTile) -> tirx.PrimFunc:
         arrays = [parameter(name, (columns, tile.nr), dtype) for name, dtype in form.epilogue.parameters]
         y = parameter("output", (form.m, form.n), form.epilogue.dtype)
         x_pairs = local("x_pairs", (rows, tile.mr, steps), "int32")
-        w_pairs = local("w_pairs", (columns, steps, tile.nr), "int32")
         acc = local("acc", (columns, rows, tile.mr, tile.nr), "int32")
         with grid("x_pairs", {"row_0": rows, "row_1": tile.mr, "step": steps}) as (row_0, row_1, step):
             m = start(row_0, form.m, tile.mr) + row_1
             T.reads(x[m, 2 * step : 2 * step + 2])
             T.writes(x_pairs[row_0, row_1, step])
             T.buffer_store(x_pairs, _pair_at(x[m, 2 * step], form.dtype), [row_0, row_1, step])
-        with grid("w_pairs", {"oc_0": columns, "step": steps, "oc_1": tile.nr}) as (oc_0, step, oc_1):
-            T.reads(w[oc_0, step, oc_1, 0:2])
-            T.writes(w_pairs[oc_0, step, oc_1])
-            T.buffer_store(w_pairs, _pair_at(w[oc_0, step, oc_1, 0], form.weight_dtype), [oc_0, step, oc_1])
         with grid("acc", {"oc_0": columns, "row_0": rows, **inner}, {"step": steps}) as (
             oc_0,
             row_0,
@@ -60,12 +55,14 @@ def define(form: Gemm, tile: PairTile) -> tirx.PrimFunc:
             step,
         ):
             place = [oc_0, row_0, row_1, oc_1]
-            T.reads(x_pairs[row_0, row_1, step], w_pairs[oc_0, step, oc_1], bias[oc_0, oc_1])
+            T.reads(x_pairs[row_0, row_1, step], w[oc_0, step, oc_1, 0:2], bias[oc_0, oc_1])
             T.writes(acc[place])
             with T.init():
                 T.buffer_store(acc, bias[oc_0, oc_1], place)
-            pairs = x_pairs[row_0, row_1, step], w_pairs[oc_0, step, oc_1]
-            T.buffer_store(acc, helper("dot_pair_i32", "int32", acc[place], *pairs), place)
+            weights = _pair_at(w[oc_0, step, oc_1, 0], form.weight_dtype)
+            T.buffer_store(
+                acc, helper("dot_pair_i32", "int32", acc[place], x_pairs[row_0, row_1, step], weights), place
+            )
         with grid("output", {"oc_0": columns, "row_0": rows, **inner}) as (oc_0, row_0, row_1, oc_1):
             place = [oc_0, row_0, row_1, oc_1]
             m, n = start(row_0, form.m, tile.mr) + row_1, start(oc_0, form.n, tile.nr) + oc_1
@@ -82,10 +79,9 @@ def _pair_at(value: Any, dtype: str) -> Any:
 
 
 def schedule(function: tirx.PrimFunc, form: Gemm, tile: PairTile) -> tirx.PrimFunc:
-    """Blocks of rows outermost, their pairs made once; then panels, widened once a block; then tiles; then k."""
+    """Blocks of rows outermost, their pairs made once; then panels; then tiles of rows; then k."""
     sch: Any = s_tir.Schedule(function)
-    x_pairs, w_pairs = sch.get_sblock("x_pairs"), sch.get_sblock("w_pairs")
-    acc, output = sch.get_sblock("acc"), sch.get_sblock("output")
+    x_pairs, acc, output = (sch.get_sblock(name) for name in ("x_pairs", "acc", "output"))
     oc_0, row_0, row_1, oc_1, step = sch.get_loops(acc)
     block, row_0 = sch.split(row_0, [None, tile.block])
     sch.reorder(block, oc_0, row_0, step, row_1, oc_1)
@@ -93,11 +89,6 @@ def schedule(function: tirx.PrimFunc, form: Gemm, tile: PairTile) -> tirx.PrimFu
         step, repeated = sch.split(step, [None, tile.unroll])
         sch.unroll(repeated)
     sch.compute_at(x_pairs, block, preserve_unit_loops=True)
-    if tile.widen:
-        sch.compute_at(w_pairs, oc_0, preserve_unit_loops=True)
-        spread(sch, None, sch.get_loops(w_pairs)[-1], tile.lanes)
-    else:
-        sch.compute_inline(w_pairs)
     _vectors(sch, sch.get_loops(x_pairs)[-1], form.k // 2, tile.lanes)
     sch.reverse_compute_at(output, row_0, preserve_unit_loops=True)
     spread(sch, row_1, oc_1, tile.lanes)

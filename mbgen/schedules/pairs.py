@@ -1,4 +1,4 @@
-"""Schedules of GEMM on pairs of int16: the register tile, the blocks around it and what is widened for them.
+"""Schedules of GEMM on pairs of int16: the register tile and the block of rows that is widened for it.
 
 May not know TVM, so that a tile can be compared, stored and replayed.
 """
@@ -13,30 +13,26 @@ from mbgen.schedules.tile import lanes, tiles
 from mbgen.target import Target
 
 PAIR_BYTES = 4
-BLOCK_BYTES = 48 * 1024  # of input pairs on the stack, which stay in the second cache beside a panel of weights
+BLOCK_BYTES = 32 * 1024  # of input pairs on the stack, which stay in the caches while all panels go by
 MAX_ROWS = 6
 OPERANDS = 4  # registers beside the sums: two vectors of weights, a pair of inputs, the products
 
 
 @dataclass(frozen=True)
 class PairTile:
-    """`mr` pixels by `nr` output channels in registers; `block` such tiles of pixels share one widening of inputs.
+    """`mr` pixels by `nr` output channels in registers; `block` such tiles of pixels are widened together.
 
-    `widen`: weights are widened once a block, too, and not at each use. `unroll`: pairs of k in one turn of the loop.
+    `unroll`: pairs of k in one turn of the innermost loop.
     """
 
     mr: int
     nr: int
     lanes: int
     block: int
-    widen: int
     unroll: int
 
     def __str__(self) -> str:
-        widened = "inputs and weights" if self.widen else "inputs"
-        return (
-            f"mr={self.mr} nr={self.nr} lanes={self.lanes} block={self.block} unroll={self.unroll}, {widened} widened"
-        )
+        return f"mr={self.mr} nr={self.nr} lanes={self.lanes} block={self.block} unroll={self.unroll}"
 
 
 def divisors(number: int) -> list[int]:
@@ -73,10 +69,9 @@ def pair_gemm_space(facts: Mapping[str, Choice], target: Target) -> Space:
             "vectors": tuple(count for count in (1, 2, 4) if count * width <= channels),
             "lanes": (width,),
             "block": tuple(blocks),
-            "widen": (0, 1),
             "unroll": (1, 2, 4),
         },
-        {"mr": mr, "vectors": vectors, "lanes": width, "block": block, "widen": int(block > 1), "unroll": 2},
+        {"mr": mr, "vectors": vectors, "lanes": width, "block": block, "unroll": 2},
         illegal,
     )
 
@@ -90,7 +85,5 @@ def default_block(rows: int, mr: int, k: int) -> int:
 
 def pair_tile(point: Point) -> PairTile:
     """The tile of a point of `pair_gemm_space`."""
-    mr, vectors, width, block, widen, unroll = (
-        int(point[name]) for name in ("mr", "vectors", "lanes", "block", "widen", "unroll")
-    )
-    return PairTile(mr, vectors * width, width, block, widen, unroll)
+    mr, vectors, width, block, unroll = (int(point[name]) for name in ("mr", "vectors", "lanes", "block", "unroll"))
+    return PairTile(mr, vectors * width, width, block, unroll)
