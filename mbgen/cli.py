@@ -13,6 +13,7 @@ import dataclasses
 import json
 import os
 import re
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -55,6 +56,14 @@ def size(text: str) -> int:
     if match is None or int(match[1]) == 0:
         raise click.BadParameter(f"{text!r} is not a size; write bytes, or KiB and MiB as in 192K and 1M")
     return int(match[1]) * {"": 1, "K": 1024, "M": 1024 * 1024}[match[2].upper()]
+
+
+def split_words(text: str) -> tuple[str, ...]:
+    """The words of a command as a shell splits them. Raises BadParameter."""
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} does not split into words ({error})") from error
 
 
 def built_in_options(command: Command) -> Command:
@@ -227,23 +236,45 @@ def verify_command(*, directory: Path, inputs: Path | None, labels: Path | None,
 
 @cli.command("bench")
 @click.argument("directory", type=EXISTING_DIRECTORY)
-@click.option("--runner", help="What measures: emulator.  [default: emulator]")
+@click.option(
+    "--runner",
+    help="Where: emulator, host, ssh:USER@HOST[:PORT] or serial:PORT[:BAUD].  [default: host or emulator]",
+)
+@click.option("--instances", type=click.IntRange(1, 1024), default=1, help="Also run so many at the same time.")
+@click.option("--prefix", default="", help="Words before the program that ssh starts, such as 'taskset -c 3'.")
+@click.option(
+    "--firmware", type=click.Path(path_type=Path), help="Only write the C that a board needs, to this folder."
+)
 @json_option
-def bench_command(*, directory: Path, runner: str | None, as_json: bool) -> int:
+def bench_command(
+    *, directory: Path, runner: str | None, instances: int, prefix: str, firmware: Path | None, as_json: bool
+) -> int:
     """Measure the library in DIRECTORY, layer by layer and in all.
 
-    In the emulator instructions are exact; cycles are by a model of the core.
+    In the emulator instructions are exact; cycles are by a model of the core. On this machine, on one that ssh reaches
+    and on a board at a serial port, it is time: docs/measuring.md says how.
 
     \b
     Example:
       mbgen bench person
-      mbgen bench person --json
+      mbgen bench mobilenet --runner ssh:pi@raspberrypi --instances 4
+      mbgen bench person --firmware board
+      mbgen bench person --runner serial:/dev/ttyACM0 --json
     """
     from mbgen.bench import bench
-    from mbgen.tables import print_bench
+    from mbgen.measuring.machines import write_firmware
+    from mbgen.running import read_manifest
+    from mbgen.tables import print_bench, print_firmware
 
+    if firmware is not None:
+        files = write_firmware(read_manifest(directory), firmware)
+        if as_json:
+            print_json({"directory": str(firmware), "files": files})
+        else:
+            print_firmware(directory, firmware, files)
+        return 0
     with show_progress() as progress:
-        found = bench(directory, runner, progress)
+        found = bench(directory, runner, progress, instances, split_words(prefix))
     if as_json:
         print_json(dataclasses.asdict(found))
     else:

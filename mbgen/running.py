@@ -149,14 +149,21 @@ def run_program(directories: Sequence[Path], main: str, c_flags: Sequence[str] =
         return run(target, build_program(directories, main, folder, c_flags), folder, seconds)
 
 
-def build_program(directories: Sequence[Path], main: str, folder: Path, c_flags: Sequence[str] = ()) -> Path:
-    """As `run_program`, but only build, in `folder`; returns the executable."""
+def build_program(
+    directories: Sequence[Path],
+    main: str,
+    folder: Path,
+    c_flags: Sequence[str] = (),
+    more_sources: Sequence[Path] = (),
+) -> Path:
+    """As `run_program`, but only build, in `folder` and from more C sources; returns the executable."""
     manifest = read_manifest(directories[0])
     target = load_target(manifest["target"]["name"])
     harness = data_folder("templates") / "harness"
     source, executable = folder / "main.c", folder / str(manifest["name"])
     source.write_text(main, encoding="ascii")
     sources = [source, *(path for directory in directories for path in sorted((directory / "src").glob("*.c")))]
+    sources += more_sources
     includes = [path for directory in directories for path in (directory / "include", directory / "src")]
     link_flags: list[str] = []
     if target.memory is not None:

@@ -130,6 +130,31 @@ def print_bench(found: Bench) -> None:
     if found.macs_per_cycle is not None:
         peak = "" if found.share_of_peak is None else f", {found.share_of_peak:.0%} of the core's peak"
         click.echo(f"{found.macs_per_cycle:.2f} MACs a cycle{peak}")
+    if found.latency is not None:
+        runs, unit = found.latency, found.latency.unit
+        figures = ", ".join(
+            f"{name} {_figure(value, unit)}" for name, value in (("95 % within", runs.p95), ("least", runs.least))
+        )
+        cycles = " cycles" if unit == "cycles" else ""
+        click.echo(f"latency: median {_figure(runs.median, unit)}, {figures}{cycles}, of {runs.runs:,} inferences")
+    if found.throughput is not None:
+        load = found.throughput
+        click.echo(
+            f"{load.instances} instances at a time: {load.per_second:,.1f} inferences a second, "
+            f"each {_figure(load.latency, 'seconds')} on average; concurrency {load.concurrency:.2f}"
+        )
+
+
+def print_firmware(directory: Path, folder: Path, files: Sequence[str]) -> None:
+    """What `mbgen bench --firmware` has written, and what to do with it."""
+    hooks = next(file for file in files if file.endswith("_hooks.h"))
+    library, here = shlex.quote(str(directory)), shlex.quote(str(folder))
+    click.echo(f"written to {folder}: {', '.join(files)}")
+    click.echo(
+        "add them and the library's src/*.c to the board's project, with its own code for board_mps2.c, and build with"
+    )
+    click.echo(f"  -I {library}/include -I {library}/src -I {here} -include {hooks} -DMEASURE_HZ=CLOCK")
+    click.echo(f"then, with the board plugged in: mbgen bench {library} --runner serial:PORT")
 
 
 def _figure(value: float | None, unit: Unit) -> str:

@@ -44,6 +44,8 @@ qemu-user                  command -v qemu-aarch64
 chromium                   command -v chromium
 libjpeg-dev                printf '#include <stdio.h>\n#include <jpeglib.h>\n' | gcc -E -
 llvm-19                    command -v llvm-mca-19
+openssh-client             command -v ssh
+openssh-server             PATH=$PATH:${SBIN:-/usr/sbin}; command -v sshd
 TOOLS
 }
 

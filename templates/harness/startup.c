@@ -21,10 +21,11 @@ int main(void);
 void reset_handler(void) __attribute__((noreturn));
 void fault_handler(void);
 void report_fault(const uint32_t *frame) __attribute__((noreturn));
+void SysTick_Handler(void) __attribute__((weak, alias("fault_handler"))); /* unless the program has one */
 
 typedef void (*handler)(void);
 
-/* The core reads its first stack pointer and the handlers' addresses here; this program enables no interrupt. */
+/* The core reads its first stack pointer and the handlers' addresses here; SysTick is the only interrupt that a program may have. */
 struct vector_table {
     void *initial_stack;
     handler handlers[15]; /* of exceptions 1 to 15 */
@@ -47,7 +48,7 @@ const struct vector_table vector_table __attribute__((section(".vectors"), used)
         fault_handler, /* DebugMonitor */
         NULL,
         fault_handler, /* PendSV */
-        fault_handler, /* SysTick */
+        SysTick_Handler,
     },
 };
 

@@ -97,5 +97,8 @@ def test_count_repeats_to_the_instruction(tmp_path: Path) -> None:
 
 def test_unknown_runner(tmp_path: Path) -> None:
     write(render(make_network("int8", target="cortex-m4")), tmp_path / "tiny")
-    with pytest.raises(InputError, match=r"^there is no runner 'board'; choose emulator$"):
+    with pytest.raises(
+        InputError,
+        match=r"^there is no runner 'board'; choose emulator, host, ssh:USER@HOST\[:PORT\] or serial:PORT\[:BAUD\]$",
+    ):
         bench(tmp_path / "tiny", "board", lambda *_: None)

@@ -1,0 +1,164 @@
+"""Libraries on machines with a clock: this one, one that ssh reaches, a board on a serial port.
+
+Knows how to build what is measured and how to bring it there. May not know what the lines of a report are.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from mbgen import toolchain
+from mbgen.data import data_folder
+from mbgen.errors import InputError, RefusedError
+from mbgen.measuring.lines import Report, read_report
+from mbgen.measuring.serial_port import Port, parse_port, read_board
+from mbgen.measuring.ssh import Remote, parse_remote, run_remote
+from mbgen.running import build_program
+from mbgen.target import HOST, Target
+
+ROUNDS = 3  # processes that each measure for about a second: memory lies elsewhere in each
+START_SECONDS = 60.0  # that a program may take beside its MACs
+SECONDS_PER_MAC = 4e-6  # one run on the slowest core with emulated floats; a report has up to eight before it says more
+
+_C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "float32": "float"}
+_FIRMWARE = ("measure.c", "measure.h", "machine_cortex_m.c", "board_mps2.c")
+
+
+@dataclass(frozen=True)
+class Host:
+    """This machine."""
+
+    name: str = "host"
+
+
+Machine = Host | Remote | Port
+Progress = Callable[[str, int, int], None]
+
+
+def parse_machine(name: str, prefix: Sequence[str] = ()) -> Machine:
+    """The machine that `--runner` names; `prefix` are words before a program that ssh starts. InputError if none."""
+    kind, _, address = name.partition(":")
+    if prefix and kind != "ssh":
+        raise InputError(f"--prefix is for programs that ssh starts, and the runner is {name}")
+    if name == Host().name:
+        return Host()
+    if kind == "ssh":
+        return parse_remote(address, prefix)
+    if kind == "serial":
+        return parse_port(address)
+    raise InputError(f"there is no runner {name!r}; choose emulator, host, ssh:USER@HOST[:PORT] or serial:PORT[:BAUD]")
+
+
+def time_library(
+    directory: Path,
+    manifest: Mapping[str, Any],
+    target: Target,
+    machine: Machine,
+    instances: int,
+    progress: Progress,
+) -> tuple[Report, ...]:
+    """Reports of the library on `machine`, its layers as sections, and with `instances` at the same time if above 1.
+
+    InputError if the machine cannot run the target's code or several instances; other errors as building and running.
+    """
+    seconds = START_SECONDS + SECONDS_PER_MAC * manifest["macs_executed"] * 8
+    if isinstance(machine, Port):
+        if not target.is_microcontroller:
+            raise InputError(f"{machine.name}: boards on a serial port are microcontrollers; {target.name} is not")
+        if instances > 1:
+            raise InputError(f"{machine.name}: a microcontroller runs one instance at a time; leave --instances out")
+        progress("waiting for the board's report", 0, 1)
+        report = read_board(machine, seconds, 4 * seconds)
+        _check_build(directory, manifest, report, machine)
+        return (report,)
+    if target.is_microcontroller:
+        raise InputError(
+            f"{machine.name}: it cannot run code for {target.name}; "
+            "measure with --runner emulator or, on a board, --runner serial:PORT"
+        )
+    if isinstance(machine, Host) and target.name != HOST:
+        raise InputError(
+            f"{machine.name}: it cannot run code for {target.name}; measure with --runner emulator or ssh:USER@HOST"
+        )
+    with tempfile.TemporaryDirectory(prefix="mbgen-") as name:
+        folder = Path(name)
+        progress("building the library", 0, 1 + ROUNDS)
+        program = _build(directory, manifest, folder, instances, static=isinstance(machine, Remote))
+        reports = []
+        for number in range(ROUNDS):
+            progress("measuring", 1 + number, 1 + ROUNDS)
+            reports.append(_run(program, target, machine, folder, seconds))
+        return tuple(reports)
+
+
+def write_firmware(manifest: Mapping[str, Any], folder: Path) -> list[str]:
+    """Write what a board's project needs beside the library to report its times; gives the files' names.
+
+    InputError if they cannot be written.
+    """
+    name = manifest["name"]
+    measuring = data_folder("templates") / "measuring"
+    files = {source: (measuring / source).read_text(encoding="ascii") for source in _FIRMWARE}
+    files[f"{name}_measured.c"] = _render("library.c.jinja", manifest)
+    files[f"{name}_hooks.h"] = _render("library_hooks.h.jinja", manifest)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, text in files.items():
+            (folder / path).write_text(text, encoding="ascii")
+    except OSError as error:
+        raise InputError(f"{folder}: the firmware cannot be written there ({error.strerror})") from error
+    return sorted(files)
+
+
+def _build(directory: Path, manifest: Mapping[str, Any], folder: Path, instances: int, *, static: bool) -> Path:
+    measuring = data_folder("templates") / "measuring"
+    hooks = folder / "hooks.h"
+    hooks.write_text(_render("library_hooks.h.jinja", manifest), encoding="ascii")
+    flags = ["-pthread", f"-DMEASURE_INSTANCES={instances}", f"-I{measuring.resolve()}", "-include", str(hooks)]
+    sources = [measuring / "measure.c", measuring / "machine_linux.c"]
+    main = _render("library.c.jinja", manifest)
+    return build_program([directory], main, folder, [*flags, *(["-static"] if static else [])], sources)
+
+
+def _run(program: Path, target: Target, machine: Host | Remote, folder: Path, seconds: float) -> Report:
+    if isinstance(machine, Remote):
+        printed = run_remote(machine, program, seconds)
+    else:
+        printed = toolchain.run(target, program, folder, seconds)
+    return read_report(printed.splitlines())
+
+
+def _check_build(directory: Path, manifest: Mapping[str, Any], report: Report, port: Port) -> None:
+    name = manifest["name"]
+    header = (directory / "include" / f"{name}.h").read_text(encoding="ascii")
+    found = re.search(r"_BUILD_ID (0x[0-9A-Fa-f]+)", header)
+    build = int(found[1], 16) if found else None
+    if (report.name, report.build) != (name, build):
+        raise RefusedError(
+            f"{port.name}: the board runs {report.name} of build {report.build:#010x}, not {name} of build "
+            f"{build:#010x} as in {directory}; build and flash its firmware again"
+        )
+
+
+def _render(template: str, manifest: Mapping[str, Any]) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(data_folder("templates") / "measuring"),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(template).render(
+        name=manifest["name"],
+        input_type=_C_TYPES[manifest["input"]["dtype"]],
+        output_type=_C_TYPES[manifest["output"]["dtype"]],
+        layers=len(manifest["layers"]),
+    )
