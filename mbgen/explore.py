@@ -20,7 +20,7 @@ import numpy as np
 from mbgen import mobilenet
 from mbgen.costs import cost_models, key
 from mbgen.errors import InputError, MissingToolError, RefusedError
-from mbgen.graph import Array, Graph, Numerics, Quantization, Tensor, macs
+from mbgen.graph import NO_CLAMP, Array, Graph, Numerics, Quantization, Tensor, WeightedLayer, macs
 from mbgen.library import Network, arena_bytes, render, write
 from mbgen.mobilenet import MobileNetV1
 from mbgen.options import CompileOptions, Optimize
@@ -151,7 +151,8 @@ def _published(alpha: float, resolution: int, dtype: str) -> float | None:
 def _candidate(net: MobileNetV1, dtype: str, accuracy: float | None, target: Target, budget: Budget) -> Candidate:
     graph = stand_in(net, dtype)
     ram = budget.ram if budget.ram is not None else target.ram
-    planned = chosen_plan(graph, "speed", ram, target)
+    room = budget.flash if budget.flash is not None else target.flash
+    planned = chosen_plan(graph, "speed", ram, room, target)
     arena = arena_bytes(planned, target)
     model = cost_models(target.name).get(key(graph, planned))
     cost = None if model is None else model.predict(graph)
@@ -161,7 +162,7 @@ def _candidate(net: MobileNetV1, dtype: str, accuracy: float | None, target: Tar
     flash = constant_bytes(graph, dtype) + (0 if model is None else model.code_bytes)
     limits = (
         (ram, arena),
-        (budget.flash if budget.flash is not None else target.flash, flash),
+        (room, flash),
         (budget.latency, math.inf if seconds is None else seconds),
         (None if budget.accuracy is None else -budget.accuracy, -(accuracy if accuracy is not None else -math.inf)),
     )
@@ -304,7 +305,9 @@ def stand_in(net: MobileNetV1, dtype: str) -> Graph:
     if dtype == "float32":
         return graph
     tensors = {name: _quantized(tensor, graph) for name, tensor in graph.tensors.items()}
-    return Graph(graph.name, Numerics.QDQ, tensors, graph.layers, graph.input, graph.output)
+    # the types' own bounds are the clamps, in the outputs' units
+    layers = [replace(layer, clamp=NO_CLAMP) if isinstance(layer, WeightedLayer) else layer for layer in graph.layers]
+    return Graph(graph.name, Numerics.QDQ, tensors, tuple(layers), graph.input, graph.output)
 
 
 def _quantized(tensor: Tensor, graph: Graph) -> Tensor:

@@ -105,8 +105,12 @@ class Call:
 
 @dataclass(frozen=True, eq=False)
 class LoweredNetwork:
-    """All kernels, in the order of first use; the calls in running order; the constants. Reshapes have no call."""
+    """All kernels, in the order of first use; the calls in running order; the constants. Reshapes have no call.
+
+    `packing` is the kernel that packs a row of the image for the first layer, where the plan has bands.
+    """
 
     kernels: tuple[Kernel, ...]
     calls: tuple[Call, ...]
     constants: tuple[Constant, ...]
+    packing: Kernel | None = None

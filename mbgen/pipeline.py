@@ -24,6 +24,7 @@ from mbgen.onnx_export import to_onnx
 from mbgen.options import CompileOptions, Optimize
 from mbgen.passes.simplify import Simplified, simplify
 from mbgen.planning import plan
+from mbgen.planning.bands import packed_bytes, plan_bands
 from mbgen.reference import execute
 from mbgen.schedules.records import choose_from, read_records, shipped_records
 from mbgen.target import Target, load_target
@@ -89,7 +90,9 @@ def plan_model(options: CompileOptions, progress: Progress) -> Planned:
     step(2)
     simplified = simplify(source.graph)
     step(3)
-    planned = chosen_plan(simplified.graph, options.optimize, options.ram or target.ram, target)
+    planned = chosen_plan(
+        simplified.graph, options.optimize, options.ram or target.ram, options.flash or target.flash, target
+    )
     check_ram(planned, source, options.ram or target.ram, target)
     return Planned(source, target, simplified, planned)
 
@@ -259,12 +262,20 @@ def quantized(source: Source, samples: Array, calibration: str) -> Source:
 # --- limits --------------------------------------------------------------------------------------------------------
 
 
-def chosen_plan(graph: Graph, optimize: Optimize, ram: int | None, target: Target) -> Plan:
-    """The plan for what is asked: for speed, layers run whole unless the arena would not fit `ram`.
+def chosen_plan(graph: Graph, optimize: Optimize, ram: int | None, flash: int | None, target: Target) -> Plan:
+    """The plan for what is asked: for speed bands, where the core has kernels for them, or layers that run whole.
 
-    Rows are what makes a small arena, and one kernel serves them wherever they run, so flash takes the same plan.
+    Neither is taken where it would not fit `ram`, nor bands whose packed weights would not fit `flash`. Rows are what
+    makes a small arena, and one kernel serves them wherever they run, so flash takes the same plan as ram.
     """
     if optimize == "speed":
+        banded = plan_bands(graph) if target.instruction_set == {"scalar", "dsp"} else None
+        if (
+            banded is not None
+            and (ram is None or arena_bytes(banded, target) <= ram)
+            and (flash is None or packed_bytes(banded, graph) <= flash)
+        ):
+            return banded
         made = plan(graph, "speed")
         if ram is None or arena_bytes(made, target) <= ram:
             return made

@@ -6,8 +6,9 @@ Knows sizes, rows and lifetimes. May not know kernels, targets or C. Made by mbg
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,58 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Storage:
+    """How a tensor lies in memory where it does not lie as NHWC of its own type.
+
+    Element (h, w, c) is the item at byte (h + border) % slots * row + w * column + c * channel + origin, and holds
+    the tensor's value plus `add`. In `triples` a column is three pixels wide: its items are two words a channel, pixel
+    0 plus pixel 1 times 2^21, and pixel 1 plus pixel 2 times 2^21.
+    """
+
+    item: Literal["uint16", "int32"]
+    nbytes: int
+    row: int
+    column: int
+    channel: int
+    origin: int
+    border: int  # rows of padding above row 0
+    slots: int  # rows that there is room for: those of a whole tensor, or of a ring
+    add: int
+    triples: bool = False
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """How a row is cut into tiles of `columns` output columns: tile i starts at min(i * step, last)."""
+
+    count: int
+    columns: int
+    step: int
+    last: int
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        return tuple(min(tile * self.step, self.last) for tile in range(self.count))
+
+
+@dataclass(frozen=True)
+class Band:
+    """Layers that make an output row together, tile by tile: a depthwise and the pointwise behind it.
+
+    The depthwise leaves a tile in `scratch`, from where the pointwise reads it. A first convolution is a band of its
+    own: the rows of the image come to `scratch`, with padding at both ends, and are packed into `source`. Offsets are
+    in bytes from the start of the arena. A streamed band's rows are made as the rows of its source come.
+    """
+
+    layers: tuple[str, ...]
+    source: int
+    scratch: int
+    target: int
+    tiles: Tiles
+    streamed: bool
+
+
+@dataclass(frozen=True)
 class Buffer:
     """A stretch of the arena, live from layer index `first` to layer index `last`, both included.
 
@@ -94,9 +147,11 @@ class Plan:
     arena_bytes: int
     lower_bound: int  # bytes alive at the worst moment of this choice of stages; no placement can do with less
     peak_layer: str  # name of the layer of that moment
+    bands: tuple[Band, ...] = ()  # instead of `stages`, on cores with kernels for them
+    storage: Mapping[str, Storage] = field(default_factory=dict)  # of the tensors between the layers of bands
 
     def __post_init__(self) -> None:
-        for name in ("rows", "walks", "alias"):
+        for name in ("rows", "walks", "alias", "storage"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def owner(self, tensor: str) -> str:
@@ -107,4 +162,10 @@ class Plan:
     @property
     def streamed(self) -> tuple[str, ...]:
         """Layers of the row pipeline, in running order."""
-        return tuple(layer for stage in self.stages for layer in stage.layers)
+        bands = (band.layers for band in self.bands if band.streamed)
+        return tuple(layer for layers in (*(stage.layers for stage in self.stages), *bands) for layer in layers)
+
+    @property
+    def banded(self) -> tuple[str, ...]:
+        """Layers of all bands, in running order."""
+        return tuple(layer for band in self.bands for layer in band.layers)

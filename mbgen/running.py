@@ -68,7 +68,9 @@ def run_layers(directory: Path, inputs: Array) -> Iterator[dict[str, Array]]:
     target = load_target(manifest["target"]["name"])
     layers = manifest["layers"]
     _check_inputs(manifest, inputs)
-    batch_inputs = max(1, min(BATCH_INPUTS, BATCH_BYTES // sum(map(_output_bytes, layers))))
+    batch_inputs = max(
+        1, min(BATCH_INPUTS, BATCH_BYTES // sum(_records(layer) * _record_bytes(layer) for layer in layers))
+    )
     seconds = START_SECONDS + SECONDS_PER_MAC * manifest["macs_executed"] * batch_inputs
 
     with tempfile.TemporaryDirectory(prefix="mbgen-") as name:
@@ -193,7 +195,13 @@ def _build_layers_program(directory: Path, manifest: Json, target: Target, input
         input_type=_C_TYPES[str(inputs.dtype)],
         output_type=_C_TYPES[layers[-1]["dtype"]],
         layers=[
-            {"name": layer["name"], "start": _address(layer), "bytes": _record_bytes(layer), "ends": _ends(layer)}
+            {
+                "name": layer["name"],
+                "start": _address(layer),
+                "bytes": _record_bytes(layer),
+                "ends": _ends(layer),
+                "total": _ends(layer) * _records(layer),
+            }
             for layer in layers
         ],
         dead=_dead(manifest),
@@ -202,17 +210,17 @@ def _build_layers_program(directory: Path, manifest: Json, target: Target, input
 
 
 def _dead(manifest: Json) -> Iterator[dict[str, int]]:
-    """The stretches of the arena that hold nothing of use when a layer begins, once all rows of the input have come."""
+    """The stretches of the arena that hold nothing of use when a layer has ended, once all rows have come."""
     streamed = sum(layer["streamed"] for layer in manifest["layers"])
     for index in range(max(streamed, 1), len(manifest["layers"])):
         needed = [buffer for buffer in manifest["buffers"] if buffer["first"] < index <= buffer["last"]]
         start = 0
         for buffer in sorted(needed, key=lambda one: int(one["offset"])):
             if buffer["offset"] > start:
-                yield {"before": index, "start": start, "bytes": buffer["offset"] - start}
+                yield {"after": index - 1, "start": start, "bytes": buffer["offset"] - start}
             start = max(start, buffer["offset"] + buffer["bytes"])
         if manifest["arena_bytes"] > start:
-            yield {"before": index, "start": start, "bytes": manifest["arena_bytes"] - start}
+            yield {"after": index - 1, "start": start, "bytes": manifest["arena_bytes"] - start}
 
 
 def _check_inputs(manifest: Json, inputs: Array) -> None:
@@ -243,39 +251,86 @@ def _check_board(manifest: Json, target: Target, ram: int) -> None:
 def _read_dump(path: Path, layers: Sequence[Json], inputs: int) -> list[dict[str, Array]]:
     """Every layer's output for each input, put together from the records that templates/harness/layers.c writes."""
     content = path.read_bytes() if path.exists() else b""
-    expected = inputs * sum(_output_bytes(layer) + RECORD_HEAD.size * _records(layer) for layer in layers)
+    expected = inputs * sum(_records(layer) * (_record_bytes(layer) + RECORD_HEAD.size) for layer in layers)
     if len(content) != expected:
         raise RefusedError(
             f"the library reported {len(content):,} bytes of layer outputs for {inputs} inputs; its manifest promises "
             f"{expected:,}. Were its sources edited? Compile it again."
         )
-    pieces: list[list[bytes]] = [[] for _ in layers]
+    records: list[list[bytes]] = [[] for _ in layers]
     place = 0
     while place < len(content):
         (index,) = RECORD_HEAD.unpack_from(content, place)
         start, place = place + RECORD_HEAD.size, place + RECORD_HEAD.size + _record_bytes(layers[index])
-        pieces[index].append(content[start:place])
-    outputs = [
-        np.frombuffer(b"".join(parts), layer["dtype"]).reshape(inputs, *layer["output_shape"])
-        for layer, parts in zip(layers, pieces, strict=True)
-    ]
+        records[index].append(content[start:place])
+    outputs: list[list[Array]] = []
+    for layer, pieces in zip(layers, records, strict=True):
+        each = _records(layer)
+        outputs.append([_tensor(layer, pieces[number * each : (number + 1) * each]) for number in range(inputs)])
     return [
         {layer["name"]: values[number] for layer, values in zip(layers, outputs, strict=True)}
         for number in range(inputs)
     ]
 
 
+def _tensor(layer: Json, records: Sequence[bytes]) -> Array:
+    """A layer's output, NHWC without the batch, from its records of one inference."""
+    shape, storage = layer["output_shape"], layer["storage"]
+    if storage is None:
+        return np.frombuffer(b"".join(records), layer["dtype"]).reshape(shape)
+    rows = []
+    for oh in range(shape[1]):
+        if layer["output"]["place"] == "tile":
+            tiles, row = layer["tiles"], np.zeros((1, *shape[2:]), np.int64)
+            count = len(tiles["starts"])
+            for start, record in zip(tiles["starts"], records[oh * count : (oh + 1) * count], strict=True):
+                row[0, start : start + tiles["columns"]] = stored_row(storage, record, 0, tiles["columns"], shape[3])
+        else:
+            record = records[oh if len(records) > 1 else 0]
+            row = stored_row(storage, record, oh, shape[2], shape[3])[np.newaxis]
+        rows.append(row)
+    return np.stack(rows, axis=1).astype(layer["dtype"])
+
+
+def stored_row(storage: Json, memory: bytes, oh: int, width: int, channels: int) -> Array:
+    """Row `oh` of a tensor as int64 `[width, channels]`, from memory that holds it as the manifest's `storage` says."""
+    item = np.dtype(storage["item"])
+    start = storage["origin"] + (oh + storage["border"]) % storage["slots"] * storage["row"]
+    columns, each = (-(-width // 3), 2) if storage["triples"] else (width, 1)
+    items = np.frombuffer(memory, item, (len(memory) - start) // item.itemsize, start)
+    values = np.lib.stride_tricks.as_strided(
+        items,
+        (columns, channels, each),
+        (storage["column"], storage["channel"], item.itemsize),
+    ).astype(np.int64)
+    if storage["triples"]:
+        mask = (1 << 21) - 1
+        first, second = values[..., 0], values[..., 1]
+        pixels = np.stack([first & mask, second & mask, second >> 21], axis=1)  # [columns, 3, channels]
+        values = pixels.reshape(-1, channels)[:width, :, np.newaxis]
+    row: Array = values[..., 0] - storage["add"]
+    return row
+
+
 def _records(layer: Json) -> int:
-    """In how many records the layer's output comes: one for each row if only a row of it is ever in memory."""
-    return int(layer["output_shape"][1]) if layer["output"]["place"] == "row" else 1
+    """In how many records the layer's output comes: as often as another row or tile of it is in memory."""
+    place, rows = layer["output"]["place"], int(layer["output_shape"][1]) if len(layer["output_shape"]) > 1 else 1
+    if place == "tile":
+        return rows * len(layer["tiles"]["starts"])
+    return rows if place == "row" else 1
 
 
 def _record_bytes(layer: Json) -> int:
+    storage = layer["storage"]
+    if storage is not None:
+        return int(storage["nbytes"])
     return _output_bytes(layer) // _records(layer)
 
 
 def _ends(layer: Json) -> int:
-    """How often the layer ends until a record of it is there: row by row in the pipeline, else once."""
+    """How often the layer ends until a record of it is there: in the pipeline for each row, in bands for each tile."""
+    if layer["tiles"] is not None:
+        return int(layer["output_shape"][1]) * len(layer["tiles"]["starts"]) // _records(layer)
     return int(layer["output_shape"][1]) // _records(layer) if layer["streamed"] else 1
 
 

@@ -123,7 +123,7 @@ def test_arena_is_that_of_the_library(target: str, dtype: str) -> None:
     net = MobileNetV1(0.25, 40, 7)
     options = CompileOptions(target=target, alpha=0.25, resolution=40, classes=7, dtype=dtype)
     core = load_target(target)
-    planned = chosen_plan(stand_in(net, dtype), "speed", core.ram, core)
+    planned = chosen_plan(stand_in(net, dtype), "speed", core.ram, core.flash, core)
     assert arena_bytes(planned, core) == compile_model(options, quiet).arena_bytes
 
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from mbgen.intrinsics.avx2 import AVX2
 from mbgen.intrinsics.avx2_gemm import AVX2_GEMM
+from mbgen.intrinsics.dsp import DSP
 from mbgen.intrinsics.helper import Helper
 from mbgen.intrinsics.neon import NEON
 from mbgen.intrinsics.neon_gemm import NEON_GEMM
@@ -20,7 +21,7 @@ from mbgen.intrinsics.vector import portable
 __all__ = ["HELPERS", "Helper", "closure", "find"]
 
 _SETS = {"avx2": AVX2 + AVX2_GEMM, "neon": NEON + NEON_GEMM}
-_PORTABLE = (*SCALAR, *portable(4), *portable(8))
+_PORTABLE = (*SCALAR, *portable(4), *portable(8), *DSP)
 
 HELPERS: Mapping[str, Helper] = MappingProxyType(
     {helper.name: helper for helper in _PORTABLE}

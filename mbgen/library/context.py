@@ -81,6 +81,7 @@ class LayerText:
     shapes: str
     macs: int
     streamed: bool
+    by_layer: bool  # it runs on its own after all rows have come
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ class LibraryContext:
 def library_context(network: Network, described: Json) -> LibraryContext:
     """The context for a network whose manifest says `described`."""
     lowered = network.lowered
-    kernels = lowered.kernels
+    kernels = (*lowered.kernels, *([] if lowered.packing is None else [lowered.packing]))
     helpers = [HELPERS[key] for key in closure(key for kernel in kernels for key in kernel.helpers)]
     headers = tuple(sorted({"stdint.h"}.union(*(helper.headers for helper in helpers))))
     vectors = frozenset().union(*(kernel.vectors for kernel in kernels), *(helper.vectors for helper in helpers))
@@ -292,6 +293,7 @@ def _layers(network: Network) -> tuple[LayerText, ...]:
                 shapes=f"{inputs} -> {shape_text(graph.layer_output(layer).shape)}",
                 macs=macs(layer, graph),
                 streamed=layer.name in network.plan.streamed,
+                by_layer=layer.name not in (*network.plan.streamed, *network.plan.banded),
             )
         )
     return tuple(texts)

@@ -112,6 +112,16 @@ def _place(place: Place) -> Json:
     return {"place": "output"} if place.where == "output" else {"place": place.where, "offset": place.offset}
 
 
+def _banded(network: Network, layer: Layer) -> Json:
+    """How the output lies in memory, None as NHWC; the tiles in which its rows are made, None outside bands."""
+    storage = network.plan.storage.get(layer.output)
+    for band in network.plan.bands:
+        if layer.name in band.layers:
+            tiles = {"starts": list(band.tiles.starts), "columns": band.tiles.columns}
+            return {"storage": None if storage is None else asdict(storage), "tiles": tiles}
+    return {"storage": None, "tiles": None}
+
+
 def _layers(network: Network) -> Iterable[Json]:
     graph = network.graph
     producers = {layer.output: layer.name for layer in graph.layers} | {graph.input: "input"}
@@ -136,6 +146,7 @@ def _layers(network: Network) -> Iterable[Json]:
                 "schedule": None if kernel is None else kernel.schedule,
                 "schedule_source": None if kernel is None else kernel.schedule_source,
                 "output": _place(network.place(layer.output)),
+                **_banded(network, layer),
                 "streamed": layer.name in network.plan.streamed,
                 "channels": _channels(network, layer.name),
                 "constant_bytes": constants.get(layer.name, 0),

@@ -73,10 +73,10 @@ class Rewrites:
 class Place:
     """Where a tensor's bytes are while the network runs; the offset is in bytes from the start of the arena.
 
-    Of a tensor that passes through the row pipeline there is one `row` at a time.
+    Of a tensor that passes through the row pipeline there is one `row` at a time, and of one within a band a `tile`.
     """
 
-    where: Literal["output", "arena", "row"]
+    where: Literal["output", "arena", "row", "tile"]
     offset: int = 0
 
 
@@ -137,7 +137,27 @@ class Network:
         for buffer in self.plan.buffers:
             if buffer.name == owner:
                 return Place("arena", buffer.offset)
+        if self.plan.bands:
+            return _band_places(self)[tensor]
         return Place("row", _row_places(self)[tensor])
+
+    def stored(self, tensor: str) -> tuple[str, int]:
+        """Element type and number of elements of an activation as it lies in memory."""
+        storage = self.plan.storage.get(tensor)
+        if storage is None:
+            return self.graph.tensors[tensor].dtype, self.graph.tensors[tensor].elements
+        return storage.item, storage.nbytes // np.dtype(storage.item).itemsize
+
+
+def _band_places(network: Network) -> dict[str, Place]:
+    """Where the rows and tiles that bands hand on are, by tensor."""
+    outputs = {layer.name: layer.output for layer in network.graph.layers}
+    places = {network.graph.input: Place("row", network.plan.bands[0].scratch)}
+    for band in network.plan.bands:
+        *within, last = band.layers
+        places |= {outputs[name]: Place("tile", band.scratch) for name in within}
+        places[outputs[last]] = Place("row", band.target)
+    return places
 
 
 def _row_places(network: Network) -> dict[str, int]:
@@ -191,15 +211,18 @@ def _check_arena(network: Network) -> None:
     if plan.owner(graph.input) == plan.owner(graph.output):
         raise ValueError("the network's output is its input: there is nothing to compute")
     placed = {buffer.name for buffer in plan.buffers} | {plan.owner(graph.output)}
-    if not plan.stages and plan.owner(graph.input) not in placed:
+    if not plan.streamed and plan.owner(graph.input) not in placed:
         raise ValueError("the plan has no place for the network's input")
     for layer in graph.layers:
-        if plan.owner(layer.output) not in placed and layer.name not in plan.streamed:
+        if plan.owner(layer.output) not in placed and layer.name not in (*plan.streamed, *plan.banded):
             raise ValueError(f"{layer.name}: the plan has no place for its output")
     starts = {buffer.offset for buffer in plan.buffers}
     for stage in plan.stages:
         if not {stage.row, *stage.outputs, *([stage.ring] if stage.ring_rows else [])} <= starts:
             raise ValueError(f"{stage.window}: its stage uses bytes that are no buffer of the plan")
+    for band in plan.bands:
+        if not {band.source, band.scratch, band.target} <= starts:
+            raise ValueError(f"{band.layers[0]}: its band uses bytes that are no buffer of the plan")
     if plan.state not in starts:
         raise ValueError("the count of rows is no buffer of the plan")
 
@@ -211,10 +234,12 @@ def _check_calls(network: Network) -> None:
     if [call.layer for call in network.lowered.calls] != [layer.name for layer in running]:
         raise ValueError("the calls are not one for each layer that computes, in running order")
     for layer, call in zip(running, network.lowered.calls, strict=True):
-        _check_arguments(layer, call, kernels[call.kernel], constants, network.graph)
+        _check_arguments(layer, call, kernels[call.kernel], constants, network)
 
 
-def _check_arguments(layer: Layer, call: Call, kernel: Kernel, constants: Mapping[str, Constant], graph: Graph) -> None:
+def _check_arguments(
+    layer: Layer, call: Call, kernel: Kernel, constants: Mapping[str, Constant], network: Network
+) -> None:
     if len(call.arguments) != len(kernel.parameters):
         raise ValueError(f"{layer.name}: {len(call.arguments)} arguments for {len(kernel.parameters)} parameters")
     for argument, parameter in zip(call.arguments, kernel.parameters, strict=True):
@@ -225,8 +250,7 @@ def _check_arguments(layer: Layer, call: Call, kernel: Kernel, constants: Mappin
         if isinstance(parameter, Scalar):
             raise ValueError(f"{layer.name}: {parameter.name!r} of {kernel.symbol} is a number, not an array")
         if isinstance(argument, ActivationArgument):
-            tensor = graph.tensors[argument.tensor]
-            given: tuple[str, int] = (tensor.dtype, tensor.elements)
+            given: tuple[str, int] = network.stored(argument.tensor)
             fits = argument.tensor in (layer.inputs if parameter.const else (layer.output,))
         else:
             given = (constants[argument.symbol].dtype, constants[argument.symbol].data.size)

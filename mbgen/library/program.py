@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from mbgen.graph import ITEM_BYTES, DType, Layer
 from mbgen.kernel import ConstantArgument, WindowArgument
+from mbgen.library.bands import BandText, ImageRow, StepText, band_text, image_row
 from mbgen.library.network import Network, Place
 from mbgen.library.text import C_TYPES, joined
 from mbgen.library.text import shape as shape_text
@@ -30,14 +31,6 @@ _STAGE_MEMBERS = (
     ("slots", "input row q is in slot q % slots of the ring"),
     ("newest", "elements from the ring to the row that came last, until it is in its slot"),
 )
-
-
-@dataclass(frozen=True)
-class StepText:
-    """One kernel call of a stage."""
-
-    index: int  # of the layer
-    call: str
 
 
 @dataclass(frozen=True)
@@ -70,12 +63,14 @@ class Program:
     windows_in_tail: bool
     input: str  # address of the row that comes or, without stages, of the whole input
     state: int  # bytes from the start of the arena to the count of rows
+    bands: tuple[BandText, ...]  # instead of stages
+    image: ImageRow | None  # where there are bands
 
 
 def program(network: Network) -> Program:
     """The program of a network whose plan and calls agree (Network has checked them)."""
     plan, graph, name = network.plan, network.graph, network.name
-    tail = graph.layers[len(plan.streamed) :]
+    tail = graph.layers[max(len(plan.streamed), len(plan.banded)) :]
     windows = [layer for layer in graph.layers if _is_window(network, layer)]
     members = _MEMBERS + _STAGE_MEMBERS if plan.stages else _MEMBERS
     tables = [(f"{name}_{layer.name}_rows", _rows(network, layer)) for layer in windows]
@@ -104,6 +99,8 @@ def program(network: Network) -> Program:
         windows_in_tail=any(_is_window(network, layer) for layer in tail),
         input=_address(first, "int8"),  # memcpy takes any pointer
         state=plan.state,
+        bands=tuple(band_text(network, number) for number in range(len(plan.bands))),
+        image=image_row(network) if plan.bands else None,
     )
 
 

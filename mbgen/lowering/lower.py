@@ -56,7 +56,7 @@ from mbgen.kernel import (
     Scalar,
     WindowArgument,
 )
-from mbgen.lowering import conv, elementwise, gemm, micro, pair_gemm, pool, softmax, tir
+from mbgen.lowering import bands, conv, elementwise, gemm, micro, pair_gemm, pool, softmax, tir
 from mbgen.lowering.epilogue import Epilogue, plain_epilogue, weighted_epilogue
 from mbgen.lowering.prepared import Context, Prepared
 from mbgen.lowering.printer import print_body
@@ -84,17 +84,27 @@ def lower(graph: Graph, plan: Plan, target: Target, name: str, choose: Choose = 
         if isinstance(layer, Reshape):
             continue
         _check_indices(layer, graph)
-        prepared = prepare(layer, graph, Context(target, layer.name in plan.rows, choose))
+        if layer.name in plan.banded and isinstance(layer, WeightedLayer):
+            prepared = bands.prepare_banded(layer, graph, plan)
+        else:
+            prepared = prepare(layer, graph, Context(target, layer.name in plan.rows, choose))
         kernel = kernels.get((prepared.form, prepared.schedule))
         if kernel is None:
-            kernel = kernels[prepared.form, prepared.schedule] = _kernel(prepared, layer, graph, target, name)
+            symbol = f"{name}_{layer.name}_{_OPERATIONS[prepared.family]}"
+            kernel = kernels[prepared.form, prepared.schedule] = _kernel(prepared, layer, graph, target, name, symbol)
         symbols = {role: f"{name}_{layer.name}_{role}" for role in prepared.constants}
         for role, (data, summary) in prepared.constants.items():
             constants.append(Constant(symbols[role], data.reshape(-1), str(data.dtype), layer.name, summary))
         window = any(parameter.name == "rows" for parameter in kernel.parameters)
         arguments = [_argument(parameter.name, layer, symbols, window) for parameter in kernel.parameters]
         calls.append(Call(layer.name, kernel.symbol, tuple(arguments)))
-    return LoweredNetwork(tuple(kernels.values()), tuple(calls), tuple(constants))
+    packing = None
+    if plan.bands:
+        first = graph.layers[0]
+        assert isinstance(first, Conv2D)
+        prepared = bands.prepare_rows(first, graph)
+        packing = _kernel(prepared, first, graph, target, name, f"{name}_{first.name}_pack")
+    return LoweredNetwork(tuple(kernels.values()), tuple(calls), tuple(constants), packing)
 
 
 def _check_indices(layer: Layer, graph: Graph) -> None:
@@ -122,12 +132,12 @@ def _argument(parameter: str, layer: Layer, symbols: Mapping[str, str], window: 
     return ActivationArgument(layer.inputs[index])
 
 
-def _kernel(prepared: Prepared, layer: Layer, graph: Graph, target: Target, name: str) -> Kernel:
+def _kernel(prepared: Prepared, layer: Layer, graph: Graph, target: Target, name: str, symbol: str) -> Kernel:
     function = tir.lower(prepared.function())
     printed = print_body(function, name, sorted(target.instruction_set))
     parameters = tuple(_parameter(variable) for variable in function.params)
     return Kernel(
-        symbol=f"{name}_{layer.name}_{_OPERATIONS[prepared.family]}",
+        symbol=symbol,
         family=prepared.family,
         summary=(_shapes(layer, graph), prepared.schedule),
         parameters=parameters,

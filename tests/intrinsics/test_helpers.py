@@ -13,6 +13,7 @@ import pytest
 
 from mbgen.graph import Array
 from mbgen.intrinsics import HELPERS, Helper, closure
+from mbgen.intrinsics.dsp import TILES
 from mbgen.intrinsics.scalar import pair
 from mbgen.kernel import VectorType
 from mbgen.running import run_program
@@ -21,7 +22,8 @@ from tests.support.compilers import STRICT, call
 from tests.support.tools import require_target
 
 Random = np.random.Generator
-ELEMENTWISE = [key for key in HELPERS if not key.startswith("gemm_")]  # the others are tried in test_tiles.py
+# the others are tried in test_tiles.py and test_dsp.py
+ELEMENTWISE = [key for key in HELPERS if not key.startswith("gemm_") and key not in TILES]
 Arguments = tuple[Array, ...]
 
 VALUES = 960  # for each helper, edges included: a multiple of every number of lanes
@@ -149,6 +151,12 @@ def integers_of(dtype: str) -> Callable[[Random], Arguments]:
     return lambda rng: (bytes_of(dtype)(rng)[0].astype(np.int32),)
 
 
+def levelled(rng: Random) -> Arguments:
+    """Sums, multipliers and addends whose parts stay in int32, and any shift."""
+    addend = rng.integers(-(2**29), 2**29, VALUES).astype(np.int32)
+    return integers(rng), multipliers(rng), addend, rng.integers(1, 25, VALUES).astype(np.int32)
+
+
 ARGUMENTS: Mapping[str, Callable[[Random], Arguments]] = {
     "min_i32": two_integers,
     "max_i32": two_integers,
@@ -164,6 +172,7 @@ ARGUMENTS: Mapping[str, Callable[[Random], Arguments]] = {
     "round_away_f32": lambda rng: (floats(rng, -(2.0**30), 2.0**30),),
     "scale_round_i32": scaled,
     "average_i32": averages,
+    "level_i32": levelled,
     "leading_zeros_i32": lambda rng: (integers(rng, 1),),
     "reciprocal_i32": lambda rng: (integers(rng, 0),),
     "softmax_scale_i32": softmax_scales,

@@ -147,6 +147,8 @@ def _manifest(target: str) -> dict[str, object]:
                 "output_shape": output_shape,
                 "dtype": dtype,
                 "output": output,
+                "storage": None,
+                "tiles": None,
                 "streamed": streamed,
             }
             for name, source, input_shape, output_shape, dtype, output, streamed in layers

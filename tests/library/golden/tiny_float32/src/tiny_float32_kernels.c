@@ -13,7 +13,7 @@
 #include "tiny_float32.h"
 #include "tiny_float32_internal.h"
 
-#if TINY_FLOAT32_BUILD_ID != 0xACB583F0UL
+#if TINY_FLOAT32_BUILD_ID != 0x7C1FFEE3UL
 #error "tiny_float32.h is from another run of mbgen than this file"
 #endif
 

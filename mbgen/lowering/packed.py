@@ -1,0 +1,224 @@
+"""Depthwise and pointwise tiles with packed sums, for cores with the DSP extension.
+
+A depthwise tile reads planes of 16-bit values and leaves triples: two words a channel for three pixels, which is how
+the pointwise tile behind it, and the first convolution, read them. See `mbgen.intrinsics.dsp` for what the words mean.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tvm import tirx
+
+from mbgen.graph import DType
+from mbgen.lowering.builder import T, build, conditions, constant, grid, local, parameter, when
+from mbgen.lowering.epilogue import Epilogue
+from mbgen.lowering.tiling import start
+from mbgen.lowering.tir import helper_statement
+
+FIELD = 1 << 21
+BLOCK = 4  # output channels of a pointwise tile
+DEPTHWISE_WORDS = 9  # of a channel: start, six pairs of taps, multiplier and addend
+START_WORDS = 8  # of a block: four sums to start from
+
+
+@dataclass(frozen=True)
+class Finish:
+    """How a sum becomes a level: by multiplier, addend and `shift`, or where that is not exact by the layer's epilogue.
+
+    `least` is the output value of level 0.
+    """
+
+    shift: int
+    exact: Epilogue | None
+    least: int
+
+    @property
+    def parameters(self) -> tuple[tuple[str, str], ...]:
+        """Name and element type of the per-channel arrays that only the exact form reads."""
+        return () if self.exact is None else (*self.exact.parameters, ("offset", "int32"))
+
+    def level(self, total: Any, arrays: tuple[Any, ...]) -> Any:
+        """The exact form: the level of a sum that has its channel's offset added."""
+        assert self.exact is not None
+        *scales, offset = arrays
+        return self.exact.finish(total - offset, tuple(scales)).astype("int32") - constant(self.least, "int32")
+
+
+@dataclass(frozen=True)
+class PackRow:
+    """Words of a first convolution's windows in one image row: output[t, k] holds tap k of pixels 3t to 3t + 2."""
+
+    width: int  # elements of the row, padding included
+    ow: int
+    taps: int  # columns of a window times channels
+    step: int  # elements from one window to the next
+    dtype: DType
+
+
+@dataclass(frozen=True)
+class PackedDepthwise:
+    """A tile of `outputs` columns of one row, 3x3; rows are `pitch` bytes apart and channels `channel` bytes."""
+
+    channels: int
+    outputs: int
+    stride: int
+    pitch: int
+    channel: int
+    finish: Finish
+
+
+@dataclass(frozen=True)
+class PackedGemm:
+    """output[3t + j, n] = level of the sum over k of word pairs, for `triples` triples of pixels.
+
+    The k are in `parts` runs of as many each, which begin `pitch` words apart; triples begin `triple` words apart.
+    `splits` cut k so that the fields of no cut overflow; in `wide` two fields next to each other may together. Places
+    of the output are in elements: `pixel` from one column to the next, `plane` from one channel to the next.
+    """
+
+    m: int
+    n: int
+    k: int
+    parts: int
+    pitch: int
+    triple: int
+    splits: tuple[int, ...]
+    wide: bool
+    pixel: int
+    plane: int
+    dtype: str
+    finish: Finish
+
+
+def _run(name: str, *arguments: Any) -> None:
+    """Statement: a call of a tile of mbgen.intrinsics.dsp."""
+    T.evaluate(helper_statement(name, *arguments))
+
+
+def _address(buffer: Any, index: Any = 0) -> Any:
+    return tirx.address_of(buffer[index])
+
+
+def define_pack(form: PackRow) -> tirx.PrimFunc:
+    """The compute definition."""
+    triples = -(-form.ow // 3)
+
+    def body() -> None:
+        x = parameter("input", (form.width,), form.dtype)
+        y = parameter("output", (triples * form.taps * 2,), "int32")
+        with grid("pack", {"t": triples, "k": form.taps}) as (t, k):
+            first = start(t, form.ow, 3) * form.step + k
+            T.reads(x[0 : form.width])
+            T.writes(y[0 : triples * form.taps * 2])
+            for word in range(2):
+                low, high = (x[first + (word + i) * form.step].astype("int32") for i in range(2))
+                T.buffer_store(y, low + high * constant(FIELD, "int32"), [(t * form.taps + k) * 2 + word])
+
+    return build(body)
+
+
+def define_depthwise(form: PackedDepthwise) -> tirx.PrimFunc:
+    """The compute definition."""
+    words = form.channels * 2
+    reach = ((form.channels - 1) * form.channel + 2 * form.pitch) // 2 + (form.outputs - 1) * form.stride + 3
+
+    def body() -> None:
+        x = parameter("input", (reach,), "uint16")
+        w = parameter("weights", (form.channels * DEPTHWISE_WORDS,), "int32")
+        arrays = [parameter(name, (form.channels,), dtype) for name, dtype in form.finish.parameters]
+        y = parameter("output", (form.outputs // 3 * words,), "int32")
+        level = local("level", (form.outputs,), "int32")
+        with grid("depthwise", {"c": form.channels}) as (c,):
+            T.reads(x[0:reach], w[0 : form.channels * DEPTHWISE_WORDS], *(array[c] for array in arrays))
+            T.writes(y[0 : form.outputs // 3 * words])
+            _run(
+                f"depthwise_s{form.stride}x{form.outputs}",
+                _address(level),
+                _address(x, c * (form.channel // 2)),
+                _address(w, c * DEPTHWISE_WORDS),
+                form.pitch,
+            )
+            if form.finish.exact is None:
+                scale = _address(w, c * DEPTHWISE_WORDS + DEPTHWISE_WORDS - 2)
+                _run(f"levels_x{form.outputs}", _address(level), scale, form.finish.shift)
+            else:
+                for i in range(form.outputs):
+                    value = form.finish.level(level[i], tuple(array[c] for array in arrays))
+                    T.buffer_store(level, value, [i])
+            for triple in range(form.outputs // 3):
+                for word in range(2):
+                    low, high = (level[3 * triple + word + i] for i in range(2))
+                    place = triple * words + c * 2 + word
+                    T.buffer_store(y, low + high * constant(FIELD, "int32"), [place])
+
+    return build(body)
+
+
+def define_gemm(form: PackedGemm) -> tirx.PrimFunc:
+    """The compute definition."""
+    triples, blocks = -(-form.m // 3), -(-form.n // BLOCK)
+    block_words = len(form.splits) * START_WORDS + 2 * form.k + 2 * BLOCK
+    reach = (triples - 1) * form.triple + (form.parts - 1) * form.pitch + 2 * form.k // form.parts
+    extent = (form.m - 1) * form.pixel + (form.n - 1) * form.plane + 1
+    suffix = "_wide" if form.wide else ""
+    whole = len(form.splits) == 1 and form.finish.exact is None
+
+    def body() -> None:
+        x = parameter("input", (reach,), "int32")
+        w = parameter("weights", (blocks * block_words,), "int32")
+        arrays = [parameter(name, (blocks * BLOCK,), dtype) for name, dtype in form.finish.parameters]
+        y = parameter("output", (extent,), form.dtype)
+        acc = local("acc", (4,), "int64")
+        level = local("level", (6 if whole else 12,), "int32")
+        part = local("part", (6,), "int32") if len(form.splits) > 1 else level
+
+        def store(t: Any, n: Any, pair: int, place: int) -> None:
+            """Both channels of a pair, whose levels begin at `place`."""
+            for channel in range(2):
+                number = n * BLOCK + 2 * pair + channel
+                rest = form.n % BLOCK
+                with when(conditions((0 < rest <= 2 * pair + channel, number < form.n))):
+                    for j in range(3):
+                        value = level[place + 3 * channel + j]
+                        if form.dtype != "uint16":
+                            value = value + constant(form.finish.least, "int32")
+                        index = (start(t, form.m, 3) + j) * form.pixel + number * form.plane
+                        T.buffer_store(y, value.astype(form.dtype), [index])
+
+        with grid("gemm", {"t": triples, "n": blocks}) as (t, n):
+            T.reads(x[0:reach], w[0 : blocks * block_words], *(array[0 : blocks * BLOCK] for array in arrays))
+            T.writes(y[0:extent])
+            at, first = n * block_words, 0
+            for number, k in enumerate(form.splits):
+                steps = k // form.parts
+                source = _address(x, t * form.triple + 2 * first)
+                _run("packed_sums", _address(acc), source, _address(w, at), steps, form.parts, form.pitch)
+                at, first = at + START_WORDS + 2 * k, first + k
+                if whole:
+                    break
+                for pair in range(2):
+                    fields = level if number == 0 else part
+                    place = 6 * pair if number == 0 else 0
+                    _run(f"packed_fields{suffix}", _address(fields, place), acc[2 * pair], acc[2 * pair + 1])
+                    for i in range(6 if number > 0 else 0):
+                        T.buffer_store(level, level[6 * pair + i] + part[i], [6 * pair + i])
+            for pair in range(2):
+                scale = at + 4 * pair
+                if whole:
+                    sums = acc[2 * pair], acc[2 * pair + 1]
+                    _run(f"packed_levels{suffix}", _address(level), *sums, _address(w, scale), form.finish.shift)
+                else:
+                    for channel in range(2):
+                        place = 6 * pair + 3 * channel
+                        if form.finish.exact is None:
+                            scales = _address(w, scale + 2 * channel)
+                            _run("levels_x3", _address(level, place), scales, form.finish.shift)
+                        else:
+                            entries = tuple(array[n * BLOCK + 2 * pair + channel] for array in arrays)
+                            for j in range(3):
+                                T.buffer_store(level, form.finish.level(level[place + j], entries), [place + j])
+                store(t, n, pair, 0 if whole else 6 * pair)
+
+    return build(body)

@@ -1,0 +1,99 @@
+"""A weighted layer's sums as stored levels: the ranges that its sums can have, and constants that rescale them cheaply.
+
+A level is an output value less the least value that the layer's clamp lets through.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mbgen import exact_scale, numerics
+from mbgen.graph import Array, DepthwiseConv2D, Graph, WeightedLayer
+from mbgen.planning.bands import lowest
+
+FIELD = 1 << 21  # what a field of a packed accumulator must stay below
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """The sums of a layer over stored inputs v: acc = sum of v * weights + constant, per channel.
+
+    `weights` is int64 `[channels, taps]`; v lies in [least, greatest] and is 0 where it is padding.
+    """
+
+    weights: Array = field(repr=False)
+    constant: Array = field(repr=False)
+    least: int
+    greatest: int
+
+    @property
+    def low(self) -> Array:
+        """The least sums, int64 `[channels]`."""
+        return self.constant + self.bounds(self.weights)[0]
+
+    @property
+    def high(self) -> Array:
+        """The greatest sums, int64 `[channels]`."""
+        return self.constant + self.bounds(self.weights)[1]
+
+    def bounds(self, weights: Array) -> tuple[Array, Array]:
+        """The range of the sum of v * weights over some of the taps."""
+        ends = np.stack([weights * self.least, weights * self.greatest])
+        return ends.min(axis=0).sum(axis=-1), ends.max(axis=0).sum(axis=-1)
+
+
+def sums(layer: WeightedLayer, graph: Graph, offset: int, least: int, greatest: int) -> Sums:
+    """The layer's sums where the input is stored as value less `offset`, within [least, greatest]."""
+    weights = numerics.centered_weights(layer, graph).astype(np.int64)
+    flat = (
+        weights.reshape(-1, weights.shape[-1]).T
+        if isinstance(layer, DepthwiseConv2D)
+        else weights.reshape(len(weights), -1)
+    )
+    bias = 0 if layer.bias is None else graph.constant(layer.bias).astype(np.int64)
+    shifted = (offset - numerics.zero_point(graph.layer_inputs(layer)[0])) * flat.sum(axis=1)
+    return Sums(flat, bias + shifted, least, greatest)
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """How a layer's sums become levels: `scales` int32 `[channels, 2]` with one `shift`, or None where only the exact
+    form will do; `offset` int64 `[channels]` is what must be added to the sums."""
+
+    scales: Array | None = field(repr=False)
+    shift: int
+    offset: Array = field(repr=False)
+
+
+def levels(layer: WeightedLayer, graph: Graph, over: Sums, offset: Array, reach: Array) -> Levels:
+    """Constants for the layer's sums, whose channels' offsets are from `offset` on, and less than `reach` above it."""
+    output = graph.layer_output(layer)
+    scale = numerics.output_scale(layer, graph)
+    least = lowest(layer, output)
+
+    def exact(acc: Array) -> Array:
+        return numerics.requantize(acc, scale, output, layer.clamp).astype(np.int64) - least
+
+    real = (
+        scale.multiplier.astype(np.float64) * 2.0 ** (scale.shift.astype(np.float64) - 31)
+        if isinstance(scale, numerics.FixedPoint)
+        else np.asarray(scale.scale, np.float64)
+    )
+    real = np.broadcast_to(real, offset.shape)
+    steps = exact_scale.steps(exact, over.low, over.high)
+    moving = [value for value, channel in zip(real, steps, strict=True) if channel.at]
+    shift = exact_scale.shift_for(max(moving, default=1.0 / 4))
+    found = []
+    for channel, value, start, room in zip(steps, real, offset, reach, strict=True):
+        made = (
+            exact_scale.search(channel, float(value), shift, offset=int(start), reach=max(int(room), 1))
+            if shift > 0
+            else None
+        )
+        if made is None:
+            return Levels(None, 0, offset)
+        found.append(made)
+    scales = np.array([(one.multiplier, one.addend) for one in found], np.int32)
+    return Levels(scales, shift, np.array([one.offset for one in found], np.int64))
