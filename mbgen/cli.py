@@ -197,6 +197,75 @@ def compile_command(
     return 0
 
 
+@cli.command("tune")
+@click.argument("model", required=False, type=EXISTING_FILE)
+@click.option("--target", required=True, help="Core to tune for; `mbgen targets` lists them.")
+@built_in_options
+@click.option(
+    "--dtype",
+    type=click.Choice(["int8", "float32"]),
+    help="Type to compute in.  [default: the model file's; for the built-in, int8 on Cortex-M and float32 elsewhere]",
+)
+@click.option("--calibration", type=EXISTING_PATH, help="Images to quantise with: a folder, or .npy/.npz.")
+@click.option("--preprocess", help="How a pixel becomes a real input value, such as x/127.5-1.")
+@click.option("--ram", type=size, help="Memory for the arena: bytes, 192K, 1M.  [default: the target's]")
+@click.option("--trials", type=click.IntRange(min=1), required=True, help="How many points to measure, in all.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Stop after about so many minutes.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the search.")
+@click.option("--runner", help="What measures, as for `mbgen bench`.  [default: host, or the target's emulator]")
+@click.option("--jobs", type=click.IntRange(min=1), help="Processes that build and measure.  [default: one a core]")
+@click.option("--workers", metavar="ADDRESS", help="Build and measure on the workers of this dask scheduler.")
+@click.option("--resource", metavar="LABEL", help="Measure only on workers with this dask resource: the boards.")
+@click.option(
+    "--records",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("tuned"),
+    show_default=True,
+    help="Folder of the records, and of the journal by which a run that was stopped continues.",
+)
+@json_option
+@click.pass_context
+def tune_command(
+    context: click.Context,
+    /,
+    *,
+    as_json: bool,
+    trials: int,
+    minutes: float | None,
+    seed: int,
+    runner: str | None,
+    jobs: int | None,
+    workers: str | None,
+    resource: str | None,
+    records: Path,
+    **options: Any,
+) -> int:
+    """Search the schedules of MODEL (.tflite or .onnx), or of the built-in MobileNet V1, and keep the best as records.
+
+    Every point is built, checked against the reference and measured. Run again with the same options, it goes on where
+    it was stopped.
+
+    \b
+    Example:
+      mbgen tune person.tflite --target cortex-m4 --trials 1000
+      mbgen compile person.tflite --target cortex-m4 --records tuned
+      mbgen tune --alpha 0.25 --target cortex-a72 --trials 2000 --minutes 20 --workers tcp://rack:8786
+    """
+    refuse_contradictions(context, options["model"])
+
+    from mbgen.tables import print_tuning
+    from mbgen.tuning.run import TuneOptions, tune_model, tuning_document
+
+    search = TuneOptions(records, trials, minutes, seed, runner, jobs, workers, resource)
+    with show_progress() as progress:
+        found = tune_model(CompileOptions(**options), search, progress)
+    if as_json:
+        print_json({"records": str(records), **tuning_document(found)})
+    else:
+        print_tuning(found, records)
+    return 0
+
+
 @cli.command("verify")
 @click.argument("directory", type=EXISTING_DIRECTORY)
 @click.option("--inputs", type=EXISTING_PATH, help="Images to run: a file or a folder, or .npy/.npz.")

@@ -31,6 +31,10 @@ class RefusedError(MbgenError):
     exit_code = 1
 
 
+class TimeoutRefusedError(RefusedError):
+    """A program did not end in the time that it was given (exit code 1)."""
+
+
 class MissingToolError(MbgenError):
     """A compiler, an emulator or an optional package that this command needs is not installed (exit code 3)."""
 

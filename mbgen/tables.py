@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mbgen.passes.simplify import Removal
     from mbgen.target import Target
     from mbgen.toolchain import Tool
+    from mbgen.tuning.tune import Tuning
     from mbgen.verify import Verification
 
 
@@ -49,6 +50,36 @@ def print_library(directory: Path, manifest: Mapping[str, Any]) -> None:
     for name, number, unit in rows:
         click.echo(f"  {name:20}  {number:>{width}}  {unit}")
     click.echo(f"written to {directory}; to prove it: mbgen verify {shlex.quote(str(directory))}")
+
+
+def print_tuning(found: Tuning, records: Path) -> None:
+    """A row for each kernel: the default's figure, the best and its point; then what the run took."""
+    from mbgen.tuning.tune import spelled  # and with it TVM, which has been imported by now
+
+    rows = [
+        (
+            kernel.layer,
+            kernel.space.family,
+            "" if kernel.default_figure is None else spelled(kernel.default_figure, kernel.unit).split()[0],
+            "" if kernel.figure is None else spelled(kernel.figure, kernel.unit).split()[0],
+            "" if not kernel.gain else f"{kernel.gain:.2f}x",
+            str(kernel.trials),
+            str(sum(kernel.failures.values()) or ""),
+            " ".join(f"{name}={choice}" for name, choice in kernel.point.items()),
+        )
+        for kernel in found.kernels
+    ]
+    headers = ("first layer", "family", "default", "tuned", "gain", "trials", "failed", "schedule")
+    print_table(headers, rows, numbers=headers[2:7])
+    before, after, unit = found.totals
+    click.echo(f"\nthese kernels in one inference: {spelled(before, unit)} by default, {spelled(after, unit)} tuned")
+    failed = ", ".join(f"{count} {cause}" for cause, count in found.failures.items())
+    click.echo(
+        f"{found.trials:,} points, {found.measured:,} measured in {found.seconds:.0f} s; failed: {failed or 'none'}"
+    )
+    if found.example:
+        click.echo(f"the first failure: {found.example}")
+    click.echo(f"records written to {records}; to use them: mbgen compile ... --records {shlex.quote(str(records))}")
 
 
 def print_verification(found: Verification, stack_bytes: int | None) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from mbgen.errors import MbgenError, MissingToolError, RefusedError
+from mbgen.errors import MbgenError, MissingToolError, RefusedError, TimeoutRefusedError
 from mbgen.target import Target
 
 Purpose = Literal["build", "run"]
@@ -103,7 +103,8 @@ def run(target: Target, executable: Path, folder: Path, seconds: float, plugins:
         done = call([*_emulator(target, plugins), str(executable)], folder, seconds)
     except subprocess.TimeoutExpired as late:
         printed = late.output.decode(errors="replace") if isinstance(late.output, bytes) else late.output or ""
-        raise RefusedError(f"{what} did not end within {seconds:g} seconds{_excerpt(printed, last=True)}") from late
+        reason = f"{what} did not end within {seconds:g} seconds{_excerpt(printed, last=True)}"
+        raise TimeoutRefusedError(reason) from late
     if done.returncode == 0:
         return done.stdout
     cause = signal.Signals(-done.returncode).name if done.returncode < 0 else f"exit code {done.returncode}"

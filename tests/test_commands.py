@@ -62,6 +62,29 @@ def test_compile_says_nothing_of_rewrites_that_found_nothing(capsys: pytest.Capt
     ]
 
 
+def test_tune_leaves_records_that_compile_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    require_target("cortex-m4")
+    Path("model.tflite").write_bytes(mobilenet_v1("int8"))
+    command = ["tune", "model.tflite", "--target", "cortex-m4", "--trials", "8", "--records", "found"]
+    assert main([*command, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["trials"], found["measured"], found["failures"]) == (8, 8, {})
+    assert 0 < found["tuned_total"] <= found["default_total"]
+    assert main(["compile", "model.tflite", "--target", "cortex-m4", "--records", "found", "--json"]) == 0
+    manifest = json.loads(capsys.readouterr().out)["manifest"]
+    sources = [layer["schedule_source"] for layer in manifest["layers"] if layer["schedule_source"]]
+    assert any(source.startswith("record ") for source in sources)
+    assert manifest["records"] is not None
+
+    assert main(command) == 0  # everything is in the journal
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[:2] == ["first", "layer"]
+    assert lines[-3].startswith("these kernels in one inference: ")
+    assert lines[-2].startswith("8 points, 0 measured in ")
+    assert lines[-2].endswith("; failed: none")
+    assert lines[-1] == "records written to found; to use them: mbgen compile ... --records found"
+
+
 def test_inspect_and_compile_say_the_same_of_what_is_taken_out(capsys: pytest.CaptureFixture[str]) -> None:
     Path("pruned.tflite").write_bytes(to_tflite(some_channels_gone()))
     assert main(["inspect", "pruned.tflite", "--json"]) == 0

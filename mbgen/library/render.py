@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -32,6 +33,20 @@ _FILES = MappingProxyType(
 _IMAGE_FILES = MappingProxyType({"include/{name}_image.h": ("image.h.jinja", "public_header")})
 
 
+@functools.cache
+def _templates() -> jinja2.Environment:
+    """Read once in a process: tuning renders thousands of libraries, and templates take longer to read than to fill."""
+    folders = [data_folder("templates") / folder for folder in ("library", "packaging")]
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folders),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class Library:
     """A library's files: POSIX path relative to its folder, and content."""
@@ -57,18 +72,9 @@ def render(network: Network, packages: Sequence[PackageKind] = ()) -> Library:
     package = package_context(kinds, context, generator["mbgen"], roles)
     added = package_files(kinds, context.image is not None)
     plan |= {path: (template, "packaging") for path, template in added.items()}
-    folders = [data_folder("templates") / folder for folder in ("library", "packaging")]
-    templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folders),
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     files: dict[str, tuple[str, bytes]] = {}
     for path, (template, role) in plan.items():
-        text = templates.get_template(template).render(library=context, package=package)
+        text = _templates().get_template(template).render(library=context, package=package)
         files[path.format(name=network.name)] = (role, text.encode("ascii"))
     if network.reference is not None:
         file_name, content = network.reference

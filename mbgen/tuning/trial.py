@@ -1,0 +1,157 @@
+"""One trial: a kernel with one point to C, to a program that checks it against the reference, to a figure.
+
+Runs in worker processes on this machine or others: what goes in and out can be pickled. May not know the search.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jinja2
+import numpy as np
+
+from mbgen.data import data_folder
+from mbgen.errors import InputError, MbgenError, MissingToolError, RefusedError, TimeoutRefusedError
+from mbgen.graph import INTEGER_RANGE, Array, Graph, Layer, Numerics, Tensor, macs
+from mbgen.library import ModelInfo, Network, Rewrites, render, write
+from mbgen.library.text import C_TYPES
+from mbgen.lowering import lower
+from mbgen.measuring.emulator import marking, measure_program
+from mbgen.measuring.measurement import Unit
+from mbgen.planning import plan
+from mbgen.reference import execute
+from mbgen.running import SECONDS_PER_MAC, START_SECONDS, build_program
+from mbgen.schedules.space import Choice, Chosen, Point, Space, default_schedule
+from mbgen.target import Target, load_target
+from mbgen.toolchain import require
+from mbgen.tuning.journal import Outcome
+
+EMULATOR = "emulator"
+NAME = "task"
+WRONG = "wrong result"  # what the program says of a kernel that does not agree with the reference
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A layer alone, and the point that its kernel is to be built with."""
+
+    target: str
+    numerics: Numerics
+    layer: Layer
+    tensors: tuple[Tensor, ...] = field(repr=False)
+    kernel: str  # key of the space that the point is of
+    point: tuple[tuple[str, Choice], ...]
+
+    @classmethod
+    def of(cls, graph: Graph, target: Target, kernel: str, point: Point) -> Job:
+        """The job of a graph of one layer."""
+        (layer,) = graph.layers
+        return cls(target.name, graph.numerics, layer, tuple(graph.tensors.values()), kernel, tuple(point.items()))
+
+    @property
+    def graph(self) -> Graph:
+        tensors = {tensor.name: tensor for tensor in self.tensors}
+        return Graph(NAME, self.numerics, tensors, (self.layer,), self.layer.inputs[0], self.layer.output)
+
+
+class _IllegalError(Exception):
+    """The point is none of the kernel's space."""
+
+
+def network(job: Job) -> Network:
+    """The network of the job's layer alone, with random input and the reference's output as its self-test."""
+
+    def choose(space: Space) -> Chosen:
+        if space.key != job.kernel:
+            return default_schedule(space)
+        reason = space.reason(dict(job.point))
+        if reason is not None:
+            raise _IllegalError(reason)
+        return Chosen(dict(job.point), "trial")
+
+    graph, target = job.graph, load_target(job.target)
+    planned = plan(graph, "speed")
+    image = _random_input(graph.tensors[graph.input])
+    return Network(
+        name=NAME,
+        graph=graph,
+        rewrites=Rewrites.none(graph),
+        target=target,
+        plan=planned,
+        lowered=lower(graph, planned, target, NAME, choose),
+        model=ModelInfo(source="builtin"),
+        options={},
+        test_input=image.reshape(-1),
+        test_output=execute(graph, image)[graph.output].reshape(-1),
+    )
+
+
+def _random_input(tensor: Tensor) -> Array:
+    random = np.random.default_rng(0)
+    if tensor.dtype == "float32":
+        return random.uniform(-1, 1, tensor.shape).astype(np.float32)
+    return random.integers(*INTEGER_RANGE[tensor.dtype], tensor.shape, tensor.dtype, endpoint=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A kernel's test program, ready to run."""
+
+    target: str
+    executable: bytes = field(repr=False)
+    seconds: float  # that it may take
+
+
+def runner_for(name: str | None, target: Target) -> str:
+    """The runner that `--runner` names, or the target's own; InputError if trials cannot be measured with it."""
+    if name in (None, EMULATOR) and target.emulator is not None:
+        require(target)
+        return EMULATOR
+    raise InputError(f"--runner {name}: trials for {target.name} cannot be measured with it; choose {EMULATOR}")
+
+
+def build(job: Job) -> Program | Outcome:
+    """The job's program, which checks its kernel against the reference and then runs it; or why there is none."""
+    try:
+        alone = network(job)
+    except _IllegalError as error:
+        return Outcome(None, cause="illegal", message=str(error))
+    main = _main(alone)
+    with tempfile.TemporaryDirectory(prefix="mbgen-") as name:
+        folder = Path(name)
+        write(render(alone), folder / "library")
+        try:
+            executable = build_program([folder / "library"], main, folder, marking())
+        except MissingToolError:
+            raise
+        except MbgenError as error:
+            return Outcome(None, cause="compile error", message=str(error))
+        seconds = START_SECONDS + SECONDS_PER_MAC * sum(macs(layer, alone.graph) for layer in alone.graph.layers)
+        return Program(job.target, executable.read_bytes(), seconds)
+
+
+def measure(program: Program) -> Outcome:
+    """Run a job's program: the figure of the kernel that it checked, or why there is none."""
+    with tempfile.TemporaryDirectory(prefix="mbgen-") as name:
+        path = Path(name) / NAME
+        path.write_bytes(program.executable)
+        path.chmod(0o700)
+        try:
+            total = measure_program(load_target(program.target), path, Path(name), program.seconds).total
+        except TimeoutRefusedError as error:
+            return Outcome(None, cause="timeout", message=str(error))
+        except RefusedError as error:
+            return Outcome(None, cause="wrong result" if WRONG in str(error) else "crash", message=str(error))
+    unit: Unit = "cycles~" if "cycles~" in total else "instructions"
+    return Outcome(total[unit], unit)
+
+
+def _main(alone: Network) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(data_folder("templates") / "measuring"), undefined=jinja2.StrictUndefined
+    )
+    return environment.get_template("trial.c.jinja").render(
+        name=NAME, input_type=C_TYPES[alone.input.dtype], output_type=C_TYPES[alone.output.dtype], wrong=WRONG
+    )

@@ -1,0 +1,137 @@
+"""One trial: a layer alone has the network's kernel, its figure is exact, and failures are told by their cause."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+
+import pytest
+
+from mbgen.errors import InputError
+from mbgen.graph import Array, Graph, macs
+from mbgen.options import CompileOptions, Optimize
+from mbgen.pipeline import Planned, plan_model
+from mbgen.reference import execute
+from mbgen.schedules.space import Choice, Point
+from mbgen.target import load_target
+from mbgen.tuning.journal import Outcome
+from mbgen.tuning.tasks import Task, tasks_of
+from mbgen.tuning.trial import EMULATOR, Job, Program, build, measure, network, runner_for
+from tests.support.tools import require_target
+
+
+def planned(target: str = "cortex-m4", optimize: Optimize = "speed") -> Planned:
+    options = CompileOptions(target=target, alpha=0.25, resolution=32, classes=10, optimize=optimize)
+    return plan_model(options, lambda *_: None)
+
+
+def tasks(target: str = "cortex-m4", optimize: Optimize = "speed") -> tuple[Task, ...]:
+    made = planned(target, optimize)
+    return tasks_of(made.graph, made.plan, made.target)
+
+
+def test_every_kernel_with_a_choice_is_a_task_once() -> None:
+    found = tasks()
+    assert len({task.space.key for task in found}) == len(found)
+    assert len({task.space.family for task in found}) >= 3
+    assert all(task.graph.layers[0].name == task.layer for task in found)
+
+
+def test_the_runs_of_a_task_are_the_networks() -> None:
+    """Layers that share a kernel are one task: the whole network's multiply-accumulates come out."""
+    made, found = planned(), tasks()
+    total = sum(macs(layer, made.graph) for layer in made.graph.layers)
+    assert sum(task.runs * macs(task.graph.layers[0], task.graph) for task in found) == total
+    assert any(task.runs > 1 for task in found)
+
+
+@pytest.mark.parametrize("optimize", ["speed", "ram"])
+@pytest.mark.parametrize("target", ["cortex-m4", "cortex-a72"])
+def test_the_network_of_a_task_has_the_tasks_kernel(target: str, optimize: Optimize) -> None:
+    """Whether a layer runs row by row or whole, its task asks for the same space."""
+    for task in tasks(target, optimize):
+        alone = network(job(task, task.space.default, target))
+        (kernel,) = alone.lowered.kernels
+        assert kernel.schedule_source == "trial", task
+
+
+def job(task: Task, point: Point, target: str = "cortex-m4") -> Job:
+    return Job.of(task.graph, load_target(target), task.space.key, point)
+
+
+def test_a_point_that_is_illegal_is_refused_with_its_reason() -> None:
+    task = next(task for task in tasks() if task.space.family == "gemm")
+    name = next(iter(task.space.knobs))
+    wrong: dict[str, Choice] = {**task.space.default, name: "none of them"}
+    answer = build(job(task, wrong))
+    assert answer == Outcome(None, cause="illegal", message=f"{name} cannot be none of them")
+
+
+def small_task() -> Task:
+    return next(task for task in reversed(tasks()) if task.space.family == "gemm")
+
+
+def test_a_trial_gives_the_same_figure_each_time() -> None:
+    require_target("cortex-m4")
+    task = small_task()
+    outcomes = set()
+    for _ in range(2):
+        program = build(pickle.loads(pickle.dumps(job(task, task.space.default))))
+        assert isinstance(program, Program)
+        outcomes.add(measure(pickle.loads(pickle.dumps(program))))
+    (outcome,) = outcomes
+    assert outcome.unit == "cycles~"
+    assert outcome.figure is not None
+
+
+def test_a_wrong_kernel_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    require_target("cortex-m4")
+    task = small_task()
+
+    def other(graph: Graph, image: Array) -> dict[str, Array]:
+        values = execute(graph, image)
+        values[graph.output] = values[graph.output] ^ 1
+        return values
+
+    monkeypatch.setattr("mbgen.tuning.trial.execute", other)
+    program = build(job(task, task.space.default))
+    assert isinstance(program, Program)
+    outcome = measure(program)
+    assert outcome.cause == "wrong result"
+    assert "wrong result" in outcome.message
+
+
+def test_code_that_does_not_compile_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    require_target("cortex-m4")
+    monkeypatch.setattr("mbgen.tuning.trial._main", lambda network: "this is no C\n")
+    task = small_task()
+    outcome = build(job(task, task.space.default))
+    assert isinstance(outcome, Outcome)
+    assert outcome.cause == "compile error"
+    assert "main.c" in outcome.message
+
+
+@pytest.mark.parametrize(
+    ("statement", "cause"), [("for (;;) { }", "timeout"), ("harness_exit(7);", "crash")], ids=["hangs", "exits"]
+)
+def test_programs_that_do_not_end_well_are_told_apart(
+    statement: str, cause: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_target("cortex-m4")
+    source = f'#include "harness.h"\nint main(void) {{ {statement} return 0; }}\n'
+    monkeypatch.setattr("mbgen.tuning.trial._main", lambda network: source)
+    task = small_task()
+    program = build(job(task, task.space.default))
+    assert isinstance(program, Program)
+    outcome = measure(dataclasses.replace(program, seconds=2.0))
+    assert outcome.cause == cause, outcome
+
+
+def test_runners() -> None:
+    assert runner_for(None, require_target("cortex-m4")) == EMULATOR
+    assert runner_for("emulator", require_target("cortex-m4")) == EMULATOR
+    with pytest.raises(InputError) as failure:
+        runner_for("stopwatch", load_target("cortex-m4"))
+    assert str(failure.value) == (
+        "--runner stopwatch: trials for cortex-m4 cannot be measured with it; choose emulator"
+    )
