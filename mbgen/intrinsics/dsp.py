@@ -72,40 +72,76 @@ _STEP = (
 )
 
 
-def _steps() -> str:
-    """The assembly of 1, 2, 4 ... steps as macros, and a function for each."""
-    step = " \\\n    ".join(_STEP)
-    text = f"#if {_DSP}\n/* One step: the products of two words of weights and two of activations. */\n"
-    text += f"#define NAME_STEPS_1 \\\n    {step}\n"
-    for count in _PIECES[-2::-1]:
-        text += f"#define NAME_STEPS_{count} NAME_STEPS_{count // 2} NAME_STEPS_{count // 2}\n"
-    text += """
-#define NAME_STEPS(count) \\
-    __asm__(NAME_STEPS_##count \\
+# for cores that issue two instructions at a time: the loads of step i between the multiplications of the one before
+_STEP_AHEAD = (
+    r'"smlal %Q[p], %R[p], %[x0], %[w0]\n\tsmlal %Q[q], %R[q], %[x1], %[w0]\n\tldr %[w0], [%[w], #(8 * (" #i "))]\n\t"',
+    r'"smlal %Q[r], %R[r], %[x0], %[w1]\n\tldr %[x0], [%[a], #(8 * (" #i "))]\n\tsmlal %Q[s], %R[s], %[x1], %[w1]\n\t"',
+    r'"ldr %[x1], [%[a], #(8 * (" #i ") + 4)]\n\tldr %[w1], [%[w], #(8 * (" #i ") + 4)]\n\t"',
+)
+_FIRST_AHEAD = (r'"ldrd %[x0], %[x1], [%[a]]\n\tldrd %[w0], %[w1], [%[w]]\n\t"',)
+_LAST_AHEAD = (
+    r'"smlal %Q[p], %R[p], %[x0], %[w0]\n\tsmlal %Q[q], %R[q], %[x1], %[w0]\n\tadd %[a], %[a], #(8 * " #n ")\n\t"',
+    r'"smlal %Q[r], %R[r], %[x0], %[w1]\n\tsmlal %Q[s], %R[s], %[x1], %[w1]\n\tadd %[w], %[w], #(8 * " #n ")\n\t"',
+)
+
+
+def _macros(ahead: bool) -> str:
+    """The assembly of 1, 2, 4 ... steps as macros.
+
+    `ahead` a piece loads the words of its first step, then makes steps that load the next one's, and then the last.
+    """
+
+    def macro(head: str, *lines: str) -> str:
+        return f"#define {head} \\\n    " + " \\\n    ".join(lines) + "\n"
+
+    if ahead:
+        name = "NAME_STEPS_AHEAD"
+        text = macro(f"{name}_FIRST", *_FIRST_AHEAD) + macro(f"{name}_LAST(n)", *_LAST_AHEAD)
+        text += macro(f"{name}_1(i)", *_STEP_AHEAD) + f"#define {name}_BUT_1(i)\n"
+        for count in _PIECES[-2::-1]:
+            half = count // 2
+            text += f"#define {name}_{count}(i) {name}_{half}(i) {name}_{half}(i + {half})\n"
+            text += f"#define {name}_BUT_{count}(i) {name}_{half}(i) {name}_BUT_{half}(i + {half})\n"
+        piece = f"{name}_FIRST {name}_BUT_##count(1) {name}_LAST(count)"
+    else:
+        name = "NAME_STEPS"
+        text = macro(f"{name}_1", *_STEP)
+        for count in _PIECES[-2::-1]:
+            text += f"#define {name}_{count} {name}_{count // 2} {name}_{count // 2}\n"
+        piece = f"{name}_##count"
+    return (
+        text
+        + f"""
+#define {name}(count) \\
+    __asm__({piece} \\
             : [p] "+r"(p), [q] "+r"(q), [r] "+r"(r), [s] "+r"(s), [a] "+r"(a), [w] "+r"(w), \\
               [x0] "=&r"(x0), [x1] "=&r"(x1), [w0] "=&r"(w0), [w1] "=&r"(w1) \\
             : \\
             : "memory")
-#endif
 """
-    return text
+    )
 
 
-def _sums() -> str:
+def _sums(ahead: bool) -> str:
+    """Packed sums over k; with `ahead` loads are issued one step before their use."""
+    suffix = "_AHEAD" if ahead else ""
     pieces = "\n".join(
         f"""\
         if ((k & {count}) != 0) {{
-            NAME_STEPS({count});
+            NAME_STEPS{suffix}({count});
         }}"""
         for count in _PIECES[1:]
     )
     return f"""\
-{_steps()}
+#if {_DSP}
+/* One step: the products of two words of weights and two of activations. */
+{_macros(ahead)}#endif
+
 /*
  * Packed sums of two pairs of channels, each at pixels 0, 1 and at 1, 2, over `parts` runs of k steps; the activations
  * of a run begin `pitch` words after those of the run before. The weights begin with the four sums to start from.
  */
-static NAME_INLINE void name_packed_sums(int64_t *acc, const int32_t *a, const int32_t *w, int32_t k, \
+static NAME_INLINE void name_packed_sums{suffix.lower()}(int64_t *acc, const int32_t *a, const int32_t *w, int32_t k, \
 int32_t parts, int32_t pitch)
 {{
 #if {_DSP}
@@ -126,7 +162,7 @@ int32_t parts, int32_t pitch)
         int32_t w1;
 
         for (int32_t left = k; left >= 32; left -= 32) {{
-            NAME_STEPS(32);
+            NAME_STEPS{suffix}(32);
         }}
 {pieces}
         a += pitch - 2 * k;
@@ -353,7 +389,8 @@ static NAME_INLINE int32_t name_level_i32(int32_t acc, int32_t multiplier, int32
 """,
         levels,
     ),
-    Helper("packed_sums", _sums(), packed_sums),
+    Helper("packed_sums", _sums(ahead=False), packed_sums),
+    Helper("packed_sums_ahead", _sums(ahead=True), packed_sums),
     *(
         Helper(
             f"packed_{'levels' if scaled else 'fields'}{'_wide' if wide else ''}",

@@ -6,16 +6,17 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mbgen.graph import INTEGER_RANGE, Array, Conv2D, DepthwiseConv2D, Graph, Layer, WeightedLayer
+from mbgen.graph import INTEGER_RANGE, Array, Conv2D, DepthwiseConv2D, Graph, WeightedLayer
 from mbgen.intrinsics.dsp import depthwise_words
 from mbgen.lowering import packed
 from mbgen.lowering.epilogue import weighted_epilogue
 from mbgen.lowering.packed import BLOCK, FIELD, START_WORDS, Finish, PackedDepthwise, PackedGemm, PackRow
-from mbgen.lowering.prepared import Prepared
+from mbgen.lowering.prepared import Context, Prepared
 from mbgen.lowering.rescale import Levels, Sums, levels, sums
 from mbgen.numerics import bounds
 from mbgen.plan import Band, Plan
 from mbgen.planning.bands import image_row_bytes, lowest
+from mbgen.schedules.packed import packed_space
 
 ITEM_BYTES = {"uint16": 2, "int32": 4}
 
@@ -26,15 +27,17 @@ def prepare_rows(layer: Conv2D, graph: Graph) -> Prepared:
     kw, channels = graph.tensors[layer.weights].shape[2], x.shape[3]
     width = image_row_bytes(layer, graph)
     form = PackRow(width, output.shape[2], kw * channels, layer.stride[1] * channels, x.dtype)
-    return Prepared("conv2d", form, "a triple of pixels at a time", lambda: packed.define_pack(form), {})
+    return Prepared(
+        "conv2d", form, "a triple of pixels at a time", lambda: packed.schedule_pack(packed.define_pack(form)), {}
+    )
 
 
-def prepare_banded(layer: WeightedLayer, graph: Graph, plan: Plan) -> Prepared:
+def prepare_banded(layer: WeightedLayer, graph: Graph, plan: Plan, context: Context) -> Prepared:
     """A layer of a band."""
     band = next(band for band in plan.bands if layer.name in band.layers)
     if isinstance(layer, DepthwiseConv2D):
         return _depthwise(layer, graph, plan, band)
-    return _gemm(layer, graph, plan, band)
+    return _gemm(layer, graph, plan, band, context)
 
 
 def _stored_range(layer: WeightedLayer, graph: Graph) -> tuple[int, int, int]:
@@ -81,7 +84,7 @@ def _depthwise(layer: DepthwiseConv2D, graph: Graph, plan: Plan, band: Band) -> 
     )
 
 
-def _gemm(layer: WeightedLayer, graph: Graph, plan: Plan, band: Band) -> Prepared:
+def _gemm(layer: WeightedLayer, graph: Graph, plan: Plan, band: Band, context: Context) -> Prepared:
     output, source = graph.layer_output(layer), plan.storage[layer.inputs[0]]
     over = sums(layer, graph, *_stored_range(layer, graph))
     n, k = over.weights.shape
@@ -96,6 +99,8 @@ def _gemm(layer: WeightedLayer, graph: Graph, plan: Plan, band: Band) -> Prepare
     greatest = [_paired(high + start, 0) for high, start in zip(highs, starts, strict=True)]
     target = plan.storage.get(layer.output)
     rows = band.tiles.columns
+    chosen = context.choose(packed_space({"m": rows, "n": n, "k": k, "parts": parts}, context.target))
+    ahead = chosen.point["loads"] == "ahead"
     form = PackedGemm(
         rows,
         n,
@@ -105,6 +110,7 @@ def _gemm(layer: WeightedLayer, graph: Graph, plan: Plan, band: Band) -> Prepare
         source.column // 4,
         tuple(last - first for first, last in cuts),
         any(bool(np.any(pair.sum(axis=-1) >= FIELD)) for pair in greatest),
+        ahead,
         output.shape[3] if target is None else target.column // ITEM_BYTES[target.item],
         1 if target is None else target.channel // ITEM_BYTES[target.item],
         output.dtype if target is None else target.item,
@@ -124,9 +130,10 @@ def _gemm(layer: WeightedLayer, graph: Graph, plan: Plan, band: Band) -> Prepare
     return Prepared(
         family,
         form,
-        f"packed sums of 4 channels by 3 pixels{split}",
+        f"packed sums of 4 channels by 3 pixels{split}{', loads ahead' if ahead else ''}",
         lambda: packed.define_gemm(form),
         constants | padded,
+        chosen.source,
     )
 
 
@@ -162,8 +169,3 @@ def _blocks(pieces: list[Array], starts: list[Array], scales: Array) -> Array:
         words.append(np.ascontiguousarray(joined.transpose(0, 2, 1)).reshape(len(joined), -1))
     words.append(_paired(scales, 0).reshape(-1, 2 * BLOCK))
     return np.concatenate(words, axis=1)
-
-
-def is_banded(layer: Layer, plan: Plan) -> bool:
-    """Whether the layer's kernel is one of these."""
-    return layer.name in plan.banded

@@ -85,7 +85,7 @@ def lower(graph: Graph, plan: Plan, target: Target, name: str, choose: Choose = 
             continue
         _check_indices(layer, graph)
         if layer.name in plan.banded and isinstance(layer, WeightedLayer):
-            prepared = bands.prepare_banded(layer, graph, plan)
+            prepared = bands.prepare_banded(layer, graph, plan, Context(target, True, choose))
         else:
             prepared = prepare(layer, graph, Context(target, layer.name in plan.rows, choose))
         kernel = kernels.get((prepared.form, prepared.schedule))

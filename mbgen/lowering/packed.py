@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tvm import tirx
+from tvm import s_tir, tirx
 
 from mbgen.graph import DType
 from mbgen.lowering.builder import T, build, conditions, constant, grid, local, parameter, when
@@ -71,11 +71,12 @@ class PackedDepthwise:
 
 @dataclass(frozen=True)
 class PackedGemm:
-    """output[3t + j, n] = level of the sum over k of word pairs, for `triples` triples of pixels.
+    """output[i, n] = level of the sum over k of input[i, k] * weights[n, k], three pixels i in a pair of words.
 
     The k are in `parts` runs of as many each, which begin `pitch` words apart; triples begin `triple` words apart.
-    `splits` cut k so that the fields of no cut overflow; in `wide` two fields next to each other may together. Places
-    of the output are in elements: `pixel` from one column to the next, `plane` from one channel to the next.
+    `splits` cut k so that the fields of no cut overflow; in `wide` two fields next to each other may together. With
+    `ahead` loads are issued one step before their use. Places of the output are in elements: `pixel` from one column
+    to the next, `plane` from one channel to the next.
     """
 
     m: int
@@ -86,6 +87,7 @@ class PackedGemm:
     triple: int
     splits: tuple[int, ...]
     wide: bool
+    ahead: bool
     pixel: int
     plane: int
     dtype: str
@@ -99,6 +101,13 @@ def _run(name: str, *arguments: Any) -> None:
 
 def _address(buffer: Any, index: Any = 0) -> Any:
     return tirx.address_of(buffer[index])
+
+
+def schedule_pack(function: tirx.PrimFunc) -> tirx.PrimFunc:
+    """A triple of pixels at a time, its taps one after the other without a loop."""
+    sch: Any = s_tir.Schedule(function)
+    sch.unroll(sch.get_loops(sch.get_sblock("pack"))[1])
+    return sch.mod["main"]
 
 
 def define_pack(form: PackRow) -> tirx.PrimFunc:
@@ -163,6 +172,7 @@ def define_gemm(form: PackedGemm) -> tirx.PrimFunc:
     reach = (triples - 1) * form.triple + (form.parts - 1) * form.pitch + 2 * form.k // form.parts
     extent = (form.m - 1) * form.pixel + (form.n - 1) * form.plane + 1
     suffix = "_wide" if form.wide else ""
+    ahead = "_ahead" if form.ahead else ""
     whole = len(form.splits) == 1 and form.finish.exact is None
 
     def body() -> None:
@@ -194,7 +204,7 @@ def define_gemm(form: PackedGemm) -> tirx.PrimFunc:
             for number, k in enumerate(form.splits):
                 steps = k // form.parts
                 source = _address(x, t * form.triple + 2 * first)
-                _run("packed_sums", _address(acc), source, _address(w, at), steps, form.parts, form.pitch)
+                _run(f"packed_sums{ahead}", _address(acc), source, _address(w, at), steps, form.parts, form.pitch)
                 at, first = at + START_WORDS + 2 * k, first + k
                 if whole:
                     break

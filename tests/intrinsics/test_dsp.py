@@ -29,14 +29,14 @@ def triples(k: int) -> Array:
     return np.asarray(x[:, :2] + (x[:, 1:] << FIELD_BITS), np.int32)
 
 
-def sums(k: int, parts: int) -> Trial:
+def sums(k: int, parts: int, ahead: str = "") -> Trial:
     weights = RANDOM.integers(-128, 128, (parts * k, 2, 2))
     words = weights[..., 0] + (weights[..., 1] << FIELD_BITS)
     start = RANDOM.integers(-(2**60), 2**60, 4)
     w = np.concatenate([start.view(np.int32), words.reshape(-1).astype(np.int32)])
     runs = [np.concatenate([triples(k).reshape(-1), np.zeros(6, np.int32)]) for _ in range(parts)]
     used = np.concatenate([run[: 2 * k] for run in runs])
-    call = f"tile_packed_sums(got, a, w, {k}, {parts}, {2 * k + 6});"
+    call = f"tile_packed_sums{ahead}(got, a, w, {k}, {parts}, {2 * k + 6});"
     return {"a": np.concatenate(runs), "w": w}, call, packed_sums(used, w)
 
 
@@ -83,6 +83,8 @@ def windows(stride: int, outputs: int) -> Trial:
 TRIALS: dict[str, Callable[[], Trial]] = {
     "packed_sums of 77": lambda: sums(77, 1),
     "packed_sums of 3 x 9": lambda: sums(9, 3),
+    "packed_sums_ahead of 77": lambda: sums(77, 1, "_ahead"),
+    "packed_sums_ahead of 3 x 9": lambda: sums(9, 3, "_ahead"),
     "packed_fields": lambda: fields(wide=False),
     "packed_fields_wide": lambda: fields(wide=True),
     "packed_levels": lambda: rescaled_fields(wide=False),
