@@ -14,7 +14,16 @@ from mbgen.errors import MbgenError, RefusedError
 VERSION = 1
 HEAD = "mbgen"  # the first word of a report
 
-_NUMBERS = {"run": 2, "core": 1, "profiled": 2, "section": 3, "load": 4, "end": 0, "failed": 0}  # behind each word
+_NUMBERS = {
+    "run": 2,
+    "core": 1,
+    "profiled": 2,
+    "section": 3,
+    "load": 4,
+    "end": 0,
+    "failed": 0,
+    "wrong": 0,
+}  # behind each word
 
 
 class DamagedError(MbgenError):
@@ -82,6 +91,8 @@ def read_report(lines: Iterable[str]) -> Report:
                 load = Load(*numbers)
             case "failed":
                 raise RefusedError(f"{name} reports that an inference failed")
+            case "wrong":
+                raise RefusedError(f"{name} gives a wrong result: its self-test failed where it was measured")
             case _:
                 _expect(bool(runs), "no run came before the end")
                 _expect(len(measured) == sections * profiled, f"{len(measured)} sections came of {sections * profiled}")

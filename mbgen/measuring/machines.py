@@ -1,6 +1,7 @@
 """Libraries on machines with a clock: this one, one that ssh reaches, a board on a serial port.
 
-Knows how to build what is measured and how to bring it there. May not know what the lines of a report are.
+Knows how to build what is measured, with a library's self-test, and how to bring it there. May not know what the lines
+of a report are.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ import jinja2
 from mbgen import toolchain
 from mbgen.data import data_folder
 from mbgen.errors import InputError, RefusedError
-from mbgen.measuring.lines import Report, read_report
+from mbgen.measuring.lines import DamagedError, Report, read_report
 from mbgen.measuring.serial_port import Port, parse_port, read_board
 from mbgen.measuring.ssh import Remote, parse_remote, run_remote
 from mbgen.running import build_program
 from mbgen.target import HOST, Target
 
-ROUNDS = 3  # processes that each measure for about a second: memory lies elsewhere in each
+ROUNDS = 3  # processes: memory lies elsewhere in each
+MILLISECONDS = 1000  # that each of them measures for
 START_SECONDS = 60.0  # that a program may take beside its MACs
 SECONDS_PER_MAC = 4e-6  # one run on the slowest core with emulated floats; a report has up to eight before it says more
 
@@ -68,34 +70,76 @@ def time_library(
 
     InputError if the machine cannot run the target's code or several instances; other errors as building and running.
     """
+    check_machine(machine, target)
     seconds = START_SECONDS + SECONDS_PER_MAC * manifest["macs_executed"] * 8
     if isinstance(machine, Port):
-        if not target.is_microcontroller:
-            raise InputError(f"{machine.name}: boards on a serial port are microcontrollers; {target.name} is not")
         if instances > 1:
             raise InputError(f"{machine.name}: a microcontroller runs one instance at a time; leave --instances out")
         progress("waiting for the board's report", 0, 1)
         report = read_board(machine, seconds, 4 * seconds)
         _check_build(directory, manifest, report, machine)
         return (report,)
-    if target.is_microcontroller:
+    with tempfile.TemporaryDirectory(prefix="mbgen-") as name:
+        progress("building the library", 0, 2)
+        program = build_timed(directory, manifest, machine, Path(name), instances)
+        progress("measuring", 1, 2)
+        (reports,) = time_programs([program], target, machine, seconds)
+        progress("done", 2, 2)
+        return reports
+
+
+def check_machine(machine: Machine, target: Target) -> None:
+    """Raise InputError if code for the target is not what such a machine runs."""
+    if isinstance(machine, Port):
+        if not target.is_microcontroller:
+            raise InputError(f"{machine.name}: boards on a serial port are microcontrollers; {target.name} is not")
+    elif target.is_microcontroller:
         raise InputError(
             f"{machine.name}: it cannot run code for {target.name}; "
             "measure with --runner emulator or, on a board, --runner serial:PORT"
         )
-    if isinstance(machine, Host) and target.name != HOST:
+    elif isinstance(machine, Host) and target.name != HOST:
         raise InputError(
             f"{machine.name}: it cannot run code for {target.name}; measure with --runner emulator or ssh:USER@HOST"
         )
-    with tempfile.TemporaryDirectory(prefix="mbgen-") as name:
-        folder = Path(name)
-        progress("building the library", 0, 1 + ROUNDS)
-        program = _build(directory, manifest, folder, instances, static=isinstance(machine, Remote))
-        reports = []
-        for number in range(ROUNDS):
-            progress("measuring", 1 + number, 1 + ROUNDS)
-            reports.append(_run(program, target, machine, folder, seconds))
-        return tuple(reports)
+
+
+def build_timed(
+    directory: Path,
+    manifest: Mapping[str, Any],
+    machine: Host | Remote,
+    folder: Path,
+    instances: int = 1,
+    milliseconds: int = MILLISECONDS,
+) -> Path:
+    """Build the library's self-test and timing, of about `milliseconds`, in `folder`; gives the executable.
+
+    Errors as `toolchain.build`.
+    """
+    measuring = data_folder("templates") / "measuring"
+    hooks = folder / "hooks.h"
+    hooks.write_text(_render("library_hooks.h.jinja", manifest), encoding="ascii")
+    flags = ["-pthread", f"-I{measuring.resolve()}", "-include", str(hooks)]
+    flags += [f"-DMEASURE_INSTANCES={instances}", f"-DMEASURE_MILLISECONDS={milliseconds}u"]
+    if isinstance(machine, Remote):
+        flags.append("-static")  # the other machine may have other libraries
+    sources = [measuring / "measure.c", measuring / "machine_linux.c"]
+    return build_program([directory], _render("library.c.jinja", manifest), folder, flags, sources)
+
+
+def time_programs(
+    programs: Sequence[Path], target: Target, machine: Host | Remote, seconds: float, rounds: int = ROUNDS
+) -> tuple[tuple[Report, ...], ...]:
+    """Run programs of `build_timed` by turns, each `rounds` times: what slows the machine for a while slows them all.
+
+    InputError if the machine cannot be reached; RefusedError if a program computes something wrong, crashes or does
+    not end within `seconds`.
+    """
+    reports: list[list[Report]] = [[] for _ in programs]
+    for _ in range(rounds):
+        for program, own in zip(programs, reports, strict=True):
+            own.append(_run(program, target, machine, seconds))
+    return tuple(map(tuple, reports))
 
 
 def write_firmware(manifest: Mapping[str, Any], folder: Path) -> list[str]:
@@ -117,22 +161,15 @@ def write_firmware(manifest: Mapping[str, Any], folder: Path) -> list[str]:
     return sorted(files)
 
 
-def _build(directory: Path, manifest: Mapping[str, Any], folder: Path, instances: int, *, static: bool) -> Path:
-    measuring = data_folder("templates") / "measuring"
-    hooks = folder / "hooks.h"
-    hooks.write_text(_render("library_hooks.h.jinja", manifest), encoding="ascii")
-    flags = ["-pthread", f"-DMEASURE_INSTANCES={instances}", f"-I{measuring.resolve()}", "-include", str(hooks)]
-    sources = [measuring / "measure.c", measuring / "machine_linux.c"]
-    main = _render("library.c.jinja", manifest)
-    return build_program([directory], main, folder, [*flags, *(["-static"] if static else [])], sources)
-
-
-def _run(program: Path, target: Target, machine: Host | Remote, folder: Path, seconds: float) -> Report:
+def _run(program: Path, target: Target, machine: Host | Remote, seconds: float) -> Report:
     if isinstance(machine, Remote):
         printed = run_remote(machine, program, seconds)
     else:
-        printed = toolchain.run(target, program, folder, seconds)
-    return read_report(printed.splitlines())
+        printed = toolchain.run(target, program, program.parent, seconds)
+    try:
+        return read_report(printed.splitlines())
+    except DamagedError as damaged:
+        raise RefusedError(f"{machine.name}: {program.name} gave no whole report: {damaged}") from damaged
 
 
 def _check_build(directory: Path, manifest: Mapping[str, Any], report: Report, port: Port) -> None:

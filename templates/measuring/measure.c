@@ -96,12 +96,6 @@ static void report_head(uint32_t hz)
     end_line(crc);
 }
 
-static int fail(void)
-{
-    measure_report("failed", NULL, 0);
-    return 1;
-}
-
 /* What a section takes that does nothing: the least of some, since an interrupt can only add to one. */
 static uint64_t empty_section(void)
 {
@@ -144,18 +138,25 @@ static int measure_sections(uint64_t runs)
 }
 
 /* One report; `hz` is the clock's ticks in a second. */
-static int measure_once(uint32_t hz)
+static void measure_once(uint32_t hz)
 {
-    uint64_t start = measure_clock();
+    const uint64_t budget = (uint64_t)hz * MEASURE_MILLISECONDS / 1000u;
     uint64_t runs = LEAST_RUNS;
+    uint64_t start;
 
     report_head(hz);
+    if (measured_check() != 0) {
+        measure_report("wrong", NULL, 0);
+        return;
+    }
+    start = measure_clock();
     if (measured_run(0) != 0) { /* caches and branch predictors warm up */
-        return fail();
+        measure_report("failed", NULL, 0);
+        return;
     }
     start = measure_clock() - start;
-    if (hz != 0u && start != 0u) { /* for about a second */
-        runs = hz / start < MOST_RUNS ? hz / start : MOST_RUNS;
+    if (start != 0u) {
+        runs = budget / start < MOST_RUNS ? budget / start : MOST_RUNS;
         runs = runs < LEAST_RUNS ? LEAST_RUNS : runs;
     }
     for (uint64_t run = 0; run < runs; run++) {
@@ -163,7 +164,8 @@ static int measure_once(uint32_t hz)
 
         start = measure_clock();
         if (measured_run(0) != 0) {
-            return fail();
+            measure_report("failed", NULL, 0);
+        return;
         }
         numbers[1] = measure_clock() - start;
         measure_report("run", numbers, 2);
@@ -171,23 +173,22 @@ static int measure_once(uint32_t hz)
     start = measure_core_hz();
     measure_report("core", &start, 1);
     if (measured_section_count > 0 && measure_sections(runs / 4u < LEAST_RUNS ? LEAST_RUNS : runs / 4u) != 0) {
-        return fail();
+        measure_report("failed", NULL, 0);
+        return;
     }
     if (measure_load() != 0) {
-        return fail();
+        measure_report("failed", NULL, 0);
+        return;
     }
     measure_report("end", NULL, 0);
-    return 0;
 }
 
-int measure_main(void)
+void measure_main(void)
 {
     const uint32_t hz = measure_start_clock();
-    int failed;
 
     measured_setup();
     do {
-        failed = measure_once(hz);
+        measure_once(hz);
     } while (measure_again());
-    return failed;
 }

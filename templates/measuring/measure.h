@@ -6,14 +6,18 @@
 
 #include <stdint.h>
 
+#ifndef MEASURE_MILLISECONDS
+#define MEASURE_MILLISECONDS 1000u /* for which the whole is run, more or less */
+#endif
+
 #ifndef MEASURE_INSTANCES
 #define MEASURE_INSTANCES 1 /* that may run at a time, each with memory of its own */
 #endif
 
 /* --- measure.c --------------------------------------------------------------------------------------------------- */
 
-/* Measures and reports, for ever where the machine's measure_again says so; returns 0, or 1 if a run failed. */
-int measure_main(void);
+/* Measures and reports, for ever where the machine's measure_again says so. */
+void measure_main(void);
 
 /* The program calls these around a section of its run; sections may come more than once, but not in one another. */
 void measure_section_begin(int section);
@@ -37,6 +41,9 @@ extern struct measured_section measured_sections[];
 
 /* Called once, before the first run. */
 void measured_setup(void);
+
+/* Returns 0 if runs compute what they should. */
+int measured_check(void);
 
 /* One run; instances run at the same time. Returns 0 if it went well. */
 int measured_run(int instance);

@@ -58,9 +58,17 @@ def test_a_damaged_report_is_not_believed(lines: list[str], message: str) -> Non
     assert str(damaged.value) == message
 
 
-def test_a_run_that_failed_is_no_measurement() -> None:
-    with pytest.raises(RefusedError, match=r"^tiny reports that an inference failed$"):
-        read_report(sent(("run 1 72", "failed")))
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("failed", "tiny reports that an inference failed"),
+        ("wrong", "tiny gives a wrong result: its self-test failed where it was measured"),
+    ],
+)
+def test_a_run_that_went_wrong_is_no_measurement(word: str, message: str) -> None:
+    with pytest.raises(RefusedError) as refused:
+        read_report(sent(("run 1 72", word)))
+    assert str(refused.value) == message
 
 
 def test_another_version_of_the_report() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,10 @@ import pytest
 from mbgen.bench import bench
 from mbgen.cli import main
 from mbgen.data import data_folder
-from mbgen.errors import InputError
+from mbgen.errors import InputError, RefusedError
 from mbgen.library import render, write
 from mbgen.measuring import machines
-from mbgen.measuring.machines import Host, parse_machine, write_firmware
+from mbgen.measuring.machines import Host, build_timed, parse_machine, time_programs, write_firmware
 from mbgen.measuring.serial_port import Port
 from mbgen.measuring.ssh import Remote
 from mbgen.running import read_manifest
@@ -22,8 +23,9 @@ from tests.support.tools import require_target
 
 
 @pytest.fixture(autouse=True)
-def _one_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machines, "ROUNDS", 1)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machines.time_programs, "__defaults__", (1,))
+    monkeypatch.setattr(machines.build_timed, "__defaults__", (1, 20))
 
 
 @pytest.fixture
@@ -44,6 +46,27 @@ def test_time_on_this_machine(tiny: Path) -> None:
     assert found.throughput is not None
     assert found.throughput.concurrency == found.throughput.per_second * found.throughput.latency
     assert 0 < found.throughput.concurrency < 2.01
+
+
+def test_programs_take_turns(tiny: Path, tmp_path: Path) -> None:
+    programs = []
+    for number in range(2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        programs.append(build_timed(tiny, read_manifest(tiny), Host(), folder, milliseconds=1))
+    reports = time_programs(programs, load_target("host"), Host(), 60, rounds=2)
+    assert [len(own) for own in reports] == [2, 2]
+    assert all(report.core_hz > 10**8 and report.load is None for own in reports for report in own)
+
+
+def test_a_library_that_computes_something_wrong(tiny: Path) -> None:
+    source = tiny / "src" / "tiny_selftest.c"
+    text, edits = re.subn(r"(test_output\[\d+\] = \{\s*)[^,\s]+", r"\g<1>-1000.0f", source.read_text())
+    assert edits == 1
+    source.write_text(text)
+    with pytest.raises(RefusedError) as refused:
+        bench(tiny, "host", lambda *_: None)
+    assert str(refused.value) == "tiny gives a wrong result: its self-test failed where it was measured"
 
 
 def test_the_document_of_the_command(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:

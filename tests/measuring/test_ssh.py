@@ -146,7 +146,8 @@ def test_what_is_no_address(address: str) -> None:
 def test_a_library_is_timed_on_another_machine(
     remote: Remote, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machines, "ROUNDS", 1)
+    monkeypatch.setattr(machines.time_programs, "__defaults__", (1,))
+    monkeypatch.setattr(machines.build_timed, "__defaults__", (1, 20))
     target = require_target(name)
     if target.emulator is not None:  # this machine is not one that runs its code by itself
         prefix = (str(shutil.which(target.emulator)), "-cpu", str(target.qemu_cpu))
