@@ -35,7 +35,7 @@ def tasks_of(graph: Graph, plan: Plan, target: Target) -> tuple[Task, ...]:
     """The tasks of a network that runs as `plan` says, in the order of first use."""
     found: dict[str, Task] = {}
     for layer in graph.layers:
-        if isinstance(layer, Reshape):
+        if isinstance(layer, Reshape) or layer.name in plan.banded:  # bands are planned, not chosen
             continue
         by_row, spaces = layer.name in plan.rows, list[Space]()
 

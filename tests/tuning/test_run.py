@@ -18,7 +18,7 @@ from tests.support.tools import require_target
 def model(folder: Path) -> CompileOptions:
     path = folder / "model.tflite"
     path.write_bytes(mobilenet_v1("int8"))
-    return CompileOptions(target="cortex-m4", model=path)
+    return CompileOptions(target="cortex-m0plus", model=path)
 
 
 def test_packages_that_are_missing_are_named() -> None:
@@ -38,7 +38,7 @@ def test_a_resource_is_one_of_workers(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_two_workers_find_what_one_process_finds(tmp_path: Path) -> None:
-    require_target("cortex-m4")
+    require_target("cortex-m0plus")
     distributed = pytest.importorskip("distributed")
     network, trials = model(tmp_path), 24
     alone = tune_model(network, TuneOptions(tmp_path / "alone", trials, jobs=1), lambda *_: None)
@@ -47,5 +47,5 @@ def test_two_workers_find_what_one_process_finds(tmp_path: Path) -> None:
         shared = tune_model(network, TuneOptions(tmp_path / "shared", trials, workers=address), lambda *_: None)
     assert shared.records == alone.records
     assert (shared.trials, shared.failures) == (alone.trials, alone.failures)
-    m4 = load_target("cortex-m4")
-    assert read_records(tmp_path / "alone", m4) == read_records(tmp_path / "shared", m4) != ()
+    core = load_target("cortex-m0plus")
+    assert read_records(tmp_path / "alone", core) == read_records(tmp_path / "shared", core) != ()
