@@ -46,6 +46,7 @@ libjpeg-dev                printf '#include <stdio.h>\n#include <jpeglib.h>\n' |
 llvm-19                    command -v llvm-mca-19
 openssh-client             command -v ssh
 openssh-server             PATH=$PATH:${SBIN:-/usr/sbin}; command -v sshd
+cppcheck                   command -v cppcheck
 TOOLS
 }
 

@@ -14,7 +14,7 @@ SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "setup-system.sh"
 EXAMPLE_PACKAGES = "gcc libc6-dev make gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm"
 TEST_PACKAGES = (
     f"{EXAMPLE_PACKAGES} g++ cmake ninja-build clang gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross "
-    "qemu-user chromium libjpeg-dev llvm-19 openssh-client openssh-server"
+    "qemu-user chromium libjpeg-dev llvm-19 openssh-client openssh-server cppcheck"
 )
 
 

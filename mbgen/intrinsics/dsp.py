@@ -330,7 +330,7 @@ static NAME_INLINE void name_{name}(int32_t *y, const uint16_t *x, const int32_t
     for (int32_t i = 0; i < {outputs}; i++) {{
         y[i] = w[0];
         for (int32_t row = 0; row < 3; row++) {{
-            const uint16_t *const at = x + row * (pitch / 2) + i * {stride};
+            const uint16_t *const at = x + row * (pitch / 2) + i{f" * {stride}" if stride > 1 else ""};
             const int32_t first = (int16_t)(uint16_t)((uint32_t)w[1 + 2 * row] & 0xFFFFU);
             const int32_t second = (int16_t)(uint16_t)((uint32_t)w[1 + 2 * row] >> 16);
             const int32_t third = (int16_t)(uint16_t)((uint32_t)w[2 + 2 * row] >> 16);

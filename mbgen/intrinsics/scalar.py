@@ -226,7 +226,9 @@ static NAME_INLINE float name_multiply_f32(float a, float b)
 /* To the nearest integer, half to even; |value| < 2^22. Adding 1.5 * 2^23 leaves no bit for a fraction. */
 static NAME_INLINE int32_t name_round_even_f32(float value)
 {
-    return (int32_t)((value + 12582912.0F) - 12582912.0F);
+    const float whole = (value + 12582912.0F) - 12582912.0F;
+
+    return (int32_t)whole;
 }
 """,
         _round_even,

@@ -88,7 +88,9 @@ def band_text(network: Network, number: int) -> BandText:
         streamed=band.streamed,
         ready=f"{rows.height}, {rows.oh}, {rows.span - rows.top}, {rows.stride}",
         height=rows.height,
-        reach=f"oh * {rows.stride} + {rows.kh - rows.top}" if ring and padded else None,
+        reach=f"{'oh' if rows.stride == 1 else f'oh * {rows.stride}'} + {rows.kh - rows.top}"
+        if ring and padded
+        else None,
         padding=_padding(network, band, source) if number else "",
         clear=_clear(band, plan.storage.get(last.output)),
     )
@@ -178,7 +180,7 @@ def _inputs(network: Network, band: Band) -> tuple[str, ...]:
 def _clear(band: Band, storage: Storage | None) -> str | None:
     if storage is None:
         return None
-    return f"    memset({_bytes(band.target).strip('()')}, 0, {storage.nbytes});"
+    return f"    (void)memset({_bytes(band.target).strip('()')}, 0, {storage.nbytes});"
 
 
 def _modulo(factor: int, border: int, slots: int, row: str = "oh") -> str:

@@ -82,6 +82,8 @@ class LayerText:
     macs: int
     streamed: bool
     by_layer: bool  # it runs on its own after all rows have come
+    schedule: str  # empty where no kernel runs
+    schedule_source: str
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,7 @@ class LibraryContext:
     self_test: SelfTest
     image: ImageText | None  # None: the input is float32
     links_math: bool
+    cycle_counter: bool  # the core has one that programs can read: Armv7-M and later
     tolerance_percent: str  # of the self-test, for float32
 
     @property
@@ -219,6 +222,7 @@ def library_context(network: Network, described: Json) -> LibraryContext:
         self_test=_self_test(network),
         image=image_text(network),
         links_math="math.h" in headers,
+        cycle_counter=network.target.triple.startswith(("thumbv7", "thumbv8")),
         tolerance_percent=f"{100 * SELF_TEST_TOLERANCE:g}",
     )
 
@@ -282,8 +286,11 @@ def _declared(network: Network, function: str, *parameters: str) -> str:
 
 def _layers(network: Network) -> tuple[LayerText, ...]:
     graph = network.graph
+    kernels = {kernel.symbol: kernel for kernel in network.lowered.kernels}
     texts = []
     for index, layer in enumerate(graph.layers):
+        call = network.calls.get(layer.name)
+        kernel = None if call is None else kernels[call.kernel]
         inputs = " + ".join(shape_text(tensor.shape) for tensor in graph.layer_inputs(layer))
         texts.append(
             LayerText(
@@ -294,6 +301,8 @@ def _layers(network: Network) -> tuple[LayerText, ...]:
                 macs=macs(layer, graph),
                 streamed=layer.name in network.plan.streamed,
                 by_layer=layer.name not in (*network.plan.streamed, *network.plan.banded),
+                schedule="" if kernel is None else comment(kernel.schedule),
+                schedule_source="" if kernel is None else comment(kernel.schedule_source),
             )
         )
     return tuple(texts)

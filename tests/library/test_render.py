@@ -162,6 +162,37 @@ def test_only_quantised_networks_have_an_image_header() -> None:
     assert "include/tiny_image.h" not in render(make_network("float32")).files
 
 
+def test_the_readme_says_which_kernels_are_tuned() -> None:
+    network = make_network()
+    first, *others = network.lowered.kernels
+    tuned = dataclasses.replace(first, schedule="gemm mr=2 nr=2 lanes=1", schedule_source="record 0123abcd")
+    lowered = dataclasses.replace(network.lowered, kernels=(tuned, *others))
+    readme = render(dataclasses.replace(network, lowered=lowered)).files["README.md"].decode()
+    assert "| gemm mr=2 nr=2 lanes=1 | record 0123abcd |" in readme
+
+
+@pytest.mark.parametrize(("target", "has_counter"), [("cortex-m4", True), ("cortex-m0plus", False), ("host", False)])
+def test_the_readmes_cycle_counter_compiles(target: str, has_counter: bool, tmp_path: Path) -> None:
+    network = make_network(target=target)
+    write(render(network), tmp_path / "tiny")
+    blocks = re.findall(r"```c\n(.*?)```", (tmp_path / "tiny" / "README.md").read_text(), flags=re.DOTALL)
+    counters = [block for block in blocks if "DWT_CYCCNT" in block]
+    assert bool(counters) == has_counter
+    for counter in counters:
+        hooks = blocks[blocks.index(counter) - 1]
+        (tmp_path / "profile.c").write_text(f'#include "tiny.h"\n{hooks}{counter}')
+        command = [network.target.compiler, *network.target.c_flags, "-std=c99", *STRICT, *includes(tmp_path / "tiny")]
+        call([*command, "-c", tmp_path / "profile.c", "-o", tmp_path / "profile.o"])
+
+
+def test_the_readme_says_how_to_use_each_package() -> None:
+    network = make_network()
+    readme = render(network, ["zephyr", "arduino", "platformio", "esp-idf", "cmsis-pack"]).files["README.md"].decode()
+    starts = ("Zephyr: ", "Arduino: ", "PlatformIO: ", "ESP-IDF: ", "CMSIS-Pack: ")
+    assert all(f"\n\n{start}" in readme for start in starts)
+    assert not any(start in render(network).files["README.md"].decode() for start in starts)
+
+
 def test_infinite_weights_bring_their_header(tmp_path: Path) -> None:
     network = make_network("float32")
     constants = list(network.lowered.constants)

@@ -91,6 +91,8 @@ static int32_t tiny_float32_rows_ready(const struct tiny_float32_rows *layer, in
         ready = layer->oh;
     } else if (come > 0 && spare >= 0) {
         ready = spare / layer->stride + 1;
+    } else {
+        /* none yet */
     }
     return ready;
 }
@@ -99,7 +101,8 @@ static int32_t tiny_float32_rows_ready(const struct tiny_float32_rows *layer, in
 static int32_t tiny_float32_keep_row(float *ring, const struct tiny_float32_rows *layer, int32_t row)
 {
     if (row != TINY_FLOAT32_IN_ITS_SLOT) {
-        memcpy(ring + row % layer->slots * layer->pitch, ring + layer->newest, (size_t)layer->pitch * sizeof ring[0]);
+        (void)memcpy(ring + row % layer->slots * layer->pitch, ring + layer->newest,
+                     (size_t)layer->pitch * sizeof ring[0]);
     }
     return TINY_FLOAT32_IN_ITS_SLOT;
 }
@@ -194,28 +197,29 @@ enum tiny_float32_status tiny_float32_begin(struct tiny_float32_arena *arena)
     if (arena == NULL) {
         return TINY_FLOAT32_ERROR_NULL;
     }
-    memcpy(arena->bytes + TINY_FLOAT32_STATE, &come, sizeof come);
+    (void)memcpy(arena->bytes + TINY_FLOAT32_STATE, &come, sizeof come);
     return TINY_FLOAT32_OK;
 }
 
 enum tiny_float32_status tiny_float32_push_rows(struct tiny_float32_arena *arena, const float *rows, uint32_t row_count)
 {
+    const uint32_t height = TINY_FLOAT32_INPUT_HEIGHT;
     uint32_t come;
 
     if (arena == NULL || rows == NULL) {
         return TINY_FLOAT32_ERROR_NULL;
     }
-    memcpy(&come, arena->bytes + TINY_FLOAT32_STATE, sizeof come);
-    if (come > TINY_FLOAT32_INPUT_HEIGHT || row_count > TINY_FLOAT32_INPUT_HEIGHT - come) {
+    (void)memcpy(&come, arena->bytes + TINY_FLOAT32_STATE, sizeof come);
+    if (come > height || row_count > height - come) {
         return TINY_FLOAT32_ERROR_ROWS;
     }
     for (uint32_t i = 0; i < row_count; i++) {
-        memcpy(arena->bytes, rows + i * TINY_FLOAT32_INPUT_ROW_ELEMENTS,
-               TINY_FLOAT32_INPUT_ROW_ELEMENTS * sizeof rows[0]);
-        tiny_float32_stage_1(arena, (int32_t)(come + i));
+        (void)memcpy(arena->bytes, rows + i * TINY_FLOAT32_INPUT_ROW_ELEMENTS,
+                     TINY_FLOAT32_INPUT_ROW_ELEMENTS * sizeof rows[0]);
+        tiny_float32_stage_1(arena, (int32_t)come + (int32_t)i);
     }
     come += row_count;
-    memcpy(arena->bytes + TINY_FLOAT32_STATE, &come, sizeof come);
+    (void)memcpy(arena->bytes + TINY_FLOAT32_STATE, &come, sizeof come);
     return TINY_FLOAT32_OK;
 }
 
@@ -227,8 +231,8 @@ enum tiny_float32_status tiny_float32_finish(struct tiny_float32_arena *arena, f
     if (arena == NULL || output == NULL) {
         return TINY_FLOAT32_ERROR_NULL;
     }
-    memcpy(&come, arena->bytes + TINY_FLOAT32_STATE, sizeof come);
-    if (come != TINY_FLOAT32_INPUT_HEIGHT) {
+    (void)memcpy(&come, arena->bytes + TINY_FLOAT32_STATE, sizeof come);
+    if (come != (uint32_t)TINY_FLOAT32_INPUT_HEIGHT) {
         return TINY_FLOAT32_ERROR_ROWS;
     }
 

@@ -92,6 +92,8 @@ static int32_t tiny_int8_rows_ready(const struct tiny_int8_rows *layer, int32_t 
         ready = layer->oh;
     } else if (come > 0 && spare >= 0) {
         ready = spare / layer->stride + 1;
+    } else {
+        /* none yet */
     }
     return ready;
 }
@@ -100,7 +102,8 @@ static int32_t tiny_int8_rows_ready(const struct tiny_int8_rows *layer, int32_t 
 static int32_t tiny_int8_keep_row(int8_t *ring, const struct tiny_int8_rows *layer, int32_t row)
 {
     if (row != TINY_INT8_IN_ITS_SLOT) {
-        memcpy(ring + row % layer->slots * layer->pitch, ring + layer->newest, (size_t)layer->pitch * sizeof ring[0]);
+        (void)memcpy(ring + row % layer->slots * layer->pitch, ring + layer->newest,
+                     (size_t)layer->pitch * sizeof ring[0]);
     }
     return TINY_INT8_IN_ITS_SLOT;
 }
@@ -198,28 +201,29 @@ enum tiny_int8_status tiny_int8_begin(struct tiny_int8_arena *arena)
     if (arena == NULL) {
         return TINY_INT8_ERROR_NULL;
     }
-    memcpy(arena->bytes + TINY_INT8_STATE, &come, sizeof come);
+    (void)memcpy(arena->bytes + TINY_INT8_STATE, &come, sizeof come);
     return TINY_INT8_OK;
 }
 
 enum tiny_int8_status tiny_int8_push_rows(struct tiny_int8_arena *arena, const int8_t *rows, uint32_t row_count)
 {
+    const uint32_t height = TINY_INT8_INPUT_HEIGHT;
     uint32_t come;
 
     if (arena == NULL || rows == NULL) {
         return TINY_INT8_ERROR_NULL;
     }
-    memcpy(&come, arena->bytes + TINY_INT8_STATE, sizeof come);
-    if (come > TINY_INT8_INPUT_HEIGHT || row_count > TINY_INT8_INPUT_HEIGHT - come) {
+    (void)memcpy(&come, arena->bytes + TINY_INT8_STATE, sizeof come);
+    if (come > height || row_count > height - come) {
         return TINY_INT8_ERROR_ROWS;
     }
     for (uint32_t i = 0; i < row_count; i++) {
-        memcpy(arena->bytes, rows + i * TINY_INT8_INPUT_ROW_ELEMENTS,
-               TINY_INT8_INPUT_ROW_ELEMENTS * sizeof rows[0]);
-        tiny_int8_stage_1(arena, (int32_t)(come + i));
+        (void)memcpy(arena->bytes, rows + i * TINY_INT8_INPUT_ROW_ELEMENTS,
+                     TINY_INT8_INPUT_ROW_ELEMENTS * sizeof rows[0]);
+        tiny_int8_stage_1(arena, (int32_t)come + (int32_t)i);
     }
     come += row_count;
-    memcpy(arena->bytes + TINY_INT8_STATE, &come, sizeof come);
+    (void)memcpy(arena->bytes + TINY_INT8_STATE, &come, sizeof come);
     return TINY_INT8_OK;
 }
 
@@ -231,8 +235,8 @@ enum tiny_int8_status tiny_int8_finish(struct tiny_int8_arena *arena, int8_t *ou
     if (arena == NULL || output == NULL) {
         return TINY_INT8_ERROR_NULL;
     }
-    memcpy(&come, arena->bytes + TINY_INT8_STATE, sizeof come);
-    if (come != TINY_INT8_INPUT_HEIGHT) {
+    (void)memcpy(&come, arena->bytes + TINY_INT8_STATE, sizeof come);
+    if (come != (uint32_t)TINY_INT8_INPUT_HEIGHT) {
         return TINY_INT8_ERROR_ROWS;
     }
 

@@ -79,25 +79,26 @@ enum tiny_uint8_status tiny_uint8_begin(struct tiny_uint8_arena *arena)
     if (arena == NULL) {
         return TINY_UINT8_ERROR_NULL;
     }
-    memcpy(arena->bytes + TINY_UINT8_STATE, &come, sizeof come);
+    (void)memcpy(arena->bytes + TINY_UINT8_STATE, &come, sizeof come);
     return TINY_UINT8_OK;
 }
 
 enum tiny_uint8_status tiny_uint8_push_rows(struct tiny_uint8_arena *arena, const uint8_t *rows, uint32_t row_count)
 {
+    const uint32_t height = TINY_UINT8_INPUT_HEIGHT;
     uint32_t come;
 
     if (arena == NULL || rows == NULL) {
         return TINY_UINT8_ERROR_NULL;
     }
-    memcpy(&come, arena->bytes + TINY_UINT8_STATE, sizeof come);
-    if (come > TINY_UINT8_INPUT_HEIGHT || row_count > TINY_UINT8_INPUT_HEIGHT - come) {
+    (void)memcpy(&come, arena->bytes + TINY_UINT8_STATE, sizeof come);
+    if (come > height || row_count > height - come) {
         return TINY_UINT8_ERROR_ROWS;
     }
-    memcpy(arena->bytes + come * TINY_UINT8_INPUT_ROW_ELEMENTS * sizeof rows[0], rows,
-           row_count * TINY_UINT8_INPUT_ROW_ELEMENTS * sizeof rows[0]);
+    (void)memcpy(arena->bytes + come * TINY_UINT8_INPUT_ROW_ELEMENTS * sizeof rows[0], rows,
+                 row_count * TINY_UINT8_INPUT_ROW_ELEMENTS * sizeof rows[0]);
     come += row_count;
-    memcpy(arena->bytes + TINY_UINT8_STATE, &come, sizeof come);
+    (void)memcpy(arena->bytes + TINY_UINT8_STATE, &come, sizeof come);
     return TINY_UINT8_OK;
 }
 
@@ -109,8 +110,8 @@ enum tiny_uint8_status tiny_uint8_finish(struct tiny_uint8_arena *arena, uint8_t
     if (arena == NULL || output == NULL) {
         return TINY_UINT8_ERROR_NULL;
     }
-    memcpy(&come, arena->bytes + TINY_UINT8_STATE, sizeof come);
-    if (come != TINY_UINT8_INPUT_HEIGHT) {
+    (void)memcpy(&come, arena->bytes + TINY_UINT8_STATE, sizeof come);
+    if (come != (uint32_t)TINY_UINT8_INPUT_HEIGHT) {
         return TINY_UINT8_ERROR_ROWS;
     }
 
