@@ -11,16 +11,18 @@ from types import MappingProxyType
 
 from mbgen.intrinsics.avx2 import AVX2
 from mbgen.intrinsics.avx2_gemm import AVX2_GEMM
+from mbgen.intrinsics.dotprod import NEON_DOTPROD
 from mbgen.intrinsics.dsp import DSP
 from mbgen.intrinsics.helper import Helper
 from mbgen.intrinsics.neon import NEON
 from mbgen.intrinsics.neon_gemm import NEON_GEMM
+from mbgen.intrinsics.neon_int8 import NEON_INT8
 from mbgen.intrinsics.scalar import SCALAR
 from mbgen.intrinsics.vector import portable
 
 __all__ = ["HELPERS", "Helper", "closure", "find"]
 
-_SETS = {"avx2": AVX2 + AVX2_GEMM, "neon": NEON + NEON_GEMM}
+_SETS = {"avx2": AVX2 + AVX2_GEMM, "neon": NEON + NEON_GEMM + NEON_INT8, "neon-dotprod": NEON_DOTPROD}
 _PORTABLE = (*SCALAR, *portable(4), *portable(8), *DSP)
 
 HELPERS: Mapping[str, Helper] = MappingProxyType(

@@ -44,6 +44,7 @@ from mbgen.graph import (
     WeightedLayer,
     is_pointwise,
 )
+from mbgen.intrinsics import neon_tile
 from mbgen.kernel import (
     ActivationArgument,
     Argument,
@@ -56,13 +57,14 @@ from mbgen.kernel import (
     Scalar,
     WindowArgument,
 )
-from mbgen.lowering import bands, conv, elementwise, gemm, micro, pair_gemm, pool, softmax, tir
+from mbgen.lowering import bands, conv, elementwise, gemm, micro, neon_int8, pair_gemm, pool, softmax, tir
 from mbgen.lowering.epilogue import Epilogue, plain_epilogue, weighted_epilogue
 from mbgen.lowering.prepared import Context, Prepared
 from mbgen.lowering.printer import print_body
 from mbgen.lowering.tiling import panels
 from mbgen.plan import Plan
 from mbgen.schedules.micro import micro_space, microtiles
+from mbgen.schedules.neon import runs_of, runs_space
 from mbgen.schedules.pairs import pair_gemm_space, pair_tile
 from mbgen.schedules.space import Choice, Choose, default_schedule
 from mbgen.schedules.tile import Tile, channel_space, channel_tile, gemm_space, gemm_tile, lanes
@@ -226,6 +228,9 @@ def _gemm(layer: WeightedLayer, graph: Graph, context: Context, rows: int, weigh
         prepared = _micro_gemm(layer, graph, context, rows, weights, family)
         if prepared is not None:
             return prepared
+    prepared = _neon_gemm(layer, graph, context, rows, weights, family)
+    if prepared is not None:
+        return prepared
     weight_dtype = graph.tensors[layer.weights].dtype
     form = gemm.Gemm(rows, n, k, output.dtype, weight_dtype, _weight_zero_point(layer, graph), epilogue)
     facts = {"m": rows, "n": n, "k": k, "dtype": x.dtype, "epilogue": epilogue.kind}
@@ -296,6 +301,35 @@ def _multiplies_pairs(form: gemm.Gemm, target: Target) -> bool:
     """Whether the core has products of int16 pairs, and the weights are int8 in pairs without a zero point."""
     vectors = "avx2" in target.instruction_set and form.n >= lanes(target)
     return vectors and form.weight_dtype == "int8" and form.weight_zero_point == 0 and form.k % 2 == 0
+
+
+def _neon_gemm(
+    layer: WeightedLayer, graph: Graph, context: Context, rows: int, weights: Array, family: str
+) -> Prepared | None:
+    """An int8 GEMM by AArch64's helpers; None where they cannot compute it."""
+    n, k = weights.shape
+    facts: dict[str, Choice] = {"m": rows, "n": n, "k": k, "dtype": "int8"}
+    space = runs_space(facts, context.target)
+    rescaling = neon_int8.rescaling(layer, graph) if space is not None else None
+    if space is None or rescaling is None:
+        return None
+    chosen = context.choose(space)
+    runs = runs_of(chosen.point, facts, context.target)
+    form = neon_int8.NeonGemm(rows, n, k, rescaling)
+    return Prepared(
+        family,
+        form,
+        f"gemm {runs}",
+        lambda: neon_int8.define(form, runs),
+        _arrays(
+            neon_tile.pack(panels(weights, runs.nr), runs.form),
+            f"[{n}][{k}] in panels of {runs.nr} output channels, as {runs.form} tiles read them",
+            _bias(layer, graph, folded=True),
+            rescaling.arrays,
+            lambda values: panels(values, runs.nr),
+        ),
+        chosen.source,
+    )
 
 
 @prepare.register

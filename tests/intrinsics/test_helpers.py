@@ -22,7 +22,7 @@ from tests.support.compilers import STRICT, call
 from tests.support.tools import require_target
 
 Random = np.random.Generator
-# the others are tried in test_tiles.py and test_dsp.py
+# the others have tests of their own
 ELEMENTWISE = [key for key in HELPERS if not key.startswith("gemm_") and key not in TILES]
 Arguments = tuple[Array, ...]
 

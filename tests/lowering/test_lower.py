@@ -210,7 +210,7 @@ def test_direct_panels_of_a_rest_repeat_channels() -> None:
 @pytest.mark.parametrize("target", [target for target in TARGETS if target != "host"])
 def test_bias_and_scales_of_a_gemm_are_in_the_panels_of_its_weights(target: str) -> None:
     net = LayerNetwork(Numerics.TFLITE)
-    net.convolution(net.feed((1, 3, 3, 8)), (1, 1), 13)
+    net.convolution(net.feed((1, 3, 3, 6)), (1, 1), 13)
     lowered = lower(net.graph, target)
     tile = default_gemm_tile(9, 13, load_target(target), fused=False)
     assert lowered.kernels[-1].schedule == f"gemm {tile}"
@@ -218,7 +218,7 @@ def test_bias_and_scales_of_a_gemm_are_in_the_panels_of_its_weights(target: str)
     assert constants.keys() == {"weights", "bias", "multiplier", "shift"}
     width = tiles(13, tile.nr) * tile.nr
     assert {constants[role].data.size for role in ("bias", "multiplier", "shift")} == {width}
-    assert constants["weights"].data.size == width * 8
+    assert constants["weights"].data.size == width * 6
 
 
 def test_shifts_take_a_byte() -> None:

@@ -1,0 +1,103 @@
+"""Schedules of int8 GEMMs by AArch64's helpers: the forms and sizes of tiles there are, and what they cost.
+
+May not know TVM, so that a schedule can be compared, stored and replayed.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mbgen.intrinsics import dotprod, neon_int8
+from mbgen.intrinsics.neon_tile import STEPS, Form
+from mbgen.schedules.micro import cover
+from mbgen.schedules.space import Choice, Point, Space
+from mbgen.schedules.tile import tiles
+from mbgen.target import Target
+
+LANES = 4  # int32 sums in a register
+RESCALE = 4.25  # instructions for a register of sums
+TILE_OVERHEAD = 10  # instructions for addresses and loops of a tile
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Panels of `nr` channels; in each, runs of `count` tiles of `mr` pixels, which cover the pixels exactly."""
+
+    form: Form
+    nr: int
+    runs: tuple[tuple[int, int], ...]  # (mr, count)
+
+    def __str__(self) -> str:
+        return f"{self.form} {'+'.join(f'{count}*{mr}' for mr, count in self.runs)} pixels x {self.nr} channels"
+
+
+def sizes(target: Target) -> dict[tuple[Form, int], range]:
+    """The heights that the core's helpers have, by form and channels; none on cores without."""
+    if "neon-dotprod" in target.instruction_set:
+        return {("dot", nr): heights for nr, heights in dotprod.SIZES.items()}
+    if "neon" not in target.instruction_set:
+        return {}
+    trees: dict[tuple[Form, int], range] = {("tree", 4): neon_int8.SIZES[4]}
+    return trees | {("lanes", nr): heights for nr, heights in neon_int8.SIZES.items() if nr != 4}
+
+
+def cost(form: Form, mr: int, nr: int, k: int) -> float:
+    """Instructions of one tile."""
+    vectors = nr // LANES
+    if form == "tree":
+        step = mr + nr + 3 * 2 * nr * mr
+        return k / 32 * step + 4 * mr + RESCALE * mr + mr + 5 + TILE_OVERHEAD
+    end = vectors / 2 * mr + vectors / 2 + RESCALE * vectors * mr + mr + TILE_OVERHEAD
+    if form == "dot":
+        return k / 4 * (vectors / 2 + vectors * mr + mr / 8) + end
+    return k / 4 * (mr / 4 + 2 * mr + vectors / 2 + 3 * vectors * mr) + end
+
+
+def runs_space(facts: Mapping[str, Choice], target: Target) -> Space | None:
+    """The form, the channels and the highest tile for an int8 GEMM `m` x `n` x `k`; None where no helper serves."""
+    m, n, k = (int(facts[name]) for name in ("m", "n", "k"))
+    fitting = {
+        (form, nr, mr): None
+        for (form, nr), heights in sizes(target).items()
+        for mr in heights
+        if nr <= n and mr <= m and k % STEPS[form] == 0
+    }
+    if not fitting:
+        return None
+
+    def total(size: tuple[Form, int, int]) -> float:
+        form, nr, mr = size
+        costs = _costs(form, nr, mr, k, target)
+        return tiles(n, nr) * sum(count * costs[height] for height, count in cover(m, costs))
+
+    def illegal(point: Point) -> str | None:
+        form, nr, mr = point["form"], point["nr"], point["mr"]
+        if (form, nr, mr) in fitting:
+            return None
+        return f"there is no {form} tile of {mr} pixels by {nr} channels for {k} k"
+
+    form, nr, mr = min(fitting, key=lambda size: (total(size), -size[2]))
+    return Space(
+        "gemm_neon_int8",
+        facts,
+        {
+            "form": tuple(sorted({size[0] for size in fitting})),
+            "nr": tuple(sorted({size[1] for size in fitting})),
+            "mr": tuple(sorted({size[2] for size in fitting})),
+        },
+        {"form": form, "nr": nr, "mr": mr},
+        illegal,
+    )
+
+
+def runs_of(point: Point, facts: Mapping[str, Choice], target: Target) -> Runs:
+    """The runs of a point of `runs_space`."""
+    nr, mr = int(point["nr"]), int(point["mr"])
+    form = next(form for form, _ in sizes(target) if form == point["form"])
+    return Runs(form, nr, cover(int(facts["m"]), _costs(form, nr, mr, int(facts["k"]), target)))
+
+
+def _costs(form: Form, nr: int, highest: int, k: int, target: Target) -> dict[int, float]:
+    return {mr: cost(form, mr, nr, k) for mr in itertools.takewhile(lambda mr: mr <= highest, sizes(target)[form, nr])}

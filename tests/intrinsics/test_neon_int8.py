@@ -1,0 +1,132 @@
+"""AArch64's int8 kernels written as asm: what they compute, on the cores that run them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mbgen.graph import Array
+from mbgen.intrinsics import HELPERS, dotprod, neon_int8, neon_tile
+from mbgen.intrinsics.neon_rescale import MAGIC, Kind, Rescale
+from mbgen.intrinsics.neon_tile import Tile
+from mbgen.running import run_program
+from tests.intrinsics.test_helpers import definitions, empty_library, headers
+from tests.support.compilers import STRICT, call
+from tests.support.tools import require_target
+
+PITCH, COUNT, CHANNELS, PIXELS = 45, 2, 32, 10
+KS = {"tree": (32, 64, 160), "lanes": (4, 28, 32), "dot": (4, 28, 96)}
+TILES = {"neon": neon_int8.TREES + neon_int8.LANES, "neon-dotprod": dotprod.DOTS}
+UNTOUCHED = 0x55
+TYPES = {"int8": "int8_t", "int32": "int32_t", "float32": "float"}
+
+PRINT_BYTES = """
+static void print_bytes(const int8_t *values, int32_t count)
+{
+    for (int32_t i = 0; i < count; i++) {
+        char text[4];
+
+        text[0] = "0123456789abcdef"[(uint8_t)values[i] >> 4];
+        text[1] = "0123456789abcdef"[(uint8_t)values[i] & 15U];
+        text[2] = 0;
+        harness_print(text);
+    }
+    harness_print("\\n");
+}
+"""
+
+
+def rescales(rng: np.random.Generator, spread: float) -> dict[Kind, Rescale]:
+    """Constants of each kind for sums of the size of `spread`, which fill a byte and a bit more."""
+    scale = (rng.uniform(50, 100, CHANNELS) / spread).astype(np.float32)
+    scale[::3] = 2.0 ** np.round(np.log2(scale[::3]))  # with these, halves come up
+    shift = np.floor(-np.log2(scale)).astype(np.int32)
+    multiplier = np.rint(scale.astype(np.float64) * np.exp2(shift + 31.0)).clip(max=2**31 - 1).astype(np.int32)
+    return {
+        "scale": Rescale("scale", (scale,), (3, -100, 90)),
+        "magic": Rescale("magic", (scale,), (float(MAGIC - 20),)),
+        "fixed": Rescale("fixed", (multiplier, -shift), (-5, -128, 127)),
+    }
+
+
+def array(name: str, values: Array) -> str:
+    flat = values.reshape(-1)
+    text = ", ".join(f"{float(v).hex()}F" if flat.dtype == np.float32 else str(int(v)) for v in flat)
+    return f"static const {TYPES[str(flat.dtype)]} {name}[{len(flat)}] = {{{text}}};\n"
+
+
+def constants(rescale: Rescale) -> tuple[str, str]:
+    """C arrays of the constants of a kind, and how a call passes them."""
+    names = [f"{rescale.kind}_{i}" for i in range(len(rescale.per_channel))]
+    given = [f"{value!r}F" if rescale.kind == "magic" else str(value) for value in rescale.common]
+    return "".join(map(array, names, rescale.per_channel)), ", ".join(names + given)
+
+
+def run(target_name: str, isa: str, keys: list[str], data: str, calls: list[str], folder: Path) -> list[Array]:
+    """What each call leaves in `y[PIXELS][PITCH]`."""
+    target = require_target(target_name)
+    main = [headers(keys), '#include <string.h>\n#include "harness.h"\n', definitions(keys, "net"), PRINT_BYTES, data]
+    main += [f"static int8_t y[{PIXELS * PITCH}];\nint main(void)\n{{\n"]
+    for text in calls:
+        main.append(f"    memset(y, {UNTOUCHED}, sizeof y);\n    {text}\n    print_bytes(y, {PIXELS * PITCH});\n")
+    printed = run_program([empty_library(target, folder)], "".join([*main, "    return 0;\n}\n"])).splitlines()
+    return [np.frombuffer(bytes.fromhex(line), np.int8).reshape(PIXELS, PITCH) for line in printed]
+
+
+def gemms(isa: str) -> Iterator[tuple[Tile, int]]:
+    for tile in TILES[isa]:
+        for k in KS[tile.form]:
+            yield tile, k
+
+
+@pytest.mark.parametrize(("name", "isa"), [("cortex-a72", "neon"), ("cortex-a76", "neon-dotprod")])
+def test_gemm_tiles_compute_what_the_meaning_says(name: str, isa: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    weights = {k: rng.integers(-127, 128, (CHANNELS, k), np.int8) for k in sorted({k for _, k in gemms(isa)})}
+    x = rng.integers(-128, 128, PIXELS * max(weights), np.int8)
+    weights[next(iter(weights))][0], x[:32] = 127, -128  # the greatest products
+    bias = rng.integers(-20000, 20000, CHANNELS, np.int32)
+    kinds = rescales(rng, 74 * 74 * 5)
+    data = array("x", x) + array("bias", bias) + "".join(constants(one)[0] for one in kinds.values())
+    packed = sorted({(tile.form, tile.nr, k) for tile, k in gemms(isa)})
+    data += "".join(array(f"w_{form}_{nr}_{k}", neon_tile.pack(weights[k][None, :nr], form)) for form, nr, k in packed)
+    calls = [
+        f"net_{tile.name}(y, {PITCH}, x, w_{tile.form}_{tile.nr}_{k}, bias, {constants(kinds[tile.kind])[1]}, "
+        f"{k}, {COUNT});"
+        for tile, k in gemms(isa)
+    ]
+    keys = sorted({f"{tile.name}@{isa}" for tile, _ in gemms(isa)})
+    for (tile, k), y in zip(gemms(isa), run(name, isa, keys, data, calls, tmp_path), strict=True):
+        rescale, pixels = kinds[tile.kind], tile.mr * COUNT
+        part = Rescale(tile.kind, tuple(values[: tile.nr] for values in rescale.per_channel), rescale.common)
+        meaning = HELPERS[f"{tile.name}@{isa}"].meaning
+        expected = np.full((PIXELS, PITCH), UNTOUCHED, np.int8)
+        expected[:pixels, : tile.nr] = meaning(
+            x[: pixels * k].reshape(pixels, k), weights[k][: tile.nr], bias[: tile.nr], part
+        )
+        np.testing.assert_array_equal(y, expected, err_msg=f"{tile.name}, k {k}")
+        assert len(np.unique(expected)) > 3
+
+
+@pytest.mark.parametrize(
+    ("compiler", "flags"),
+    [
+        ("aarch64-linux-gnu-gcc", ("-mcpu=cortex-a76",)),
+        ("clang", ("--target=aarch64-linux-gnu", "-mcpu=cortex-a76")),
+    ],
+)
+@pytest.mark.parametrize("level", ["-O0", "-O2"])
+def test_kernels_compile_without_a_warning(compiler: str, flags: tuple[str, ...], level: str, tmp_path: Path) -> None:
+    keys, calls = [], []
+    for isa, tiles in TILES.items():
+        for tile in tiles:
+            given = {"fixed": "b, b, 0, 0, 0", "scale": "f, 0, 0, 0", "magic": "f, 1.0F"}[tile.kind]
+            keys.append(f"{tile.name}@{isa}")
+            calls.append(f"    net_{tile.name}(y, 40, y, y, b, {given}, 32, 1);\n")
+    head = "void user(int8_t *y, const int32_t *b, const float *f)"
+    text = headers(keys) + definitions(keys, "net") + f"{head};\n"
+    (tmp_path / "user.c").write_text(f"{text}{head}\n{{\n{''.join(calls)}}}\n")
+    call([compiler, "-std=c99", *flags, *STRICT, level, "-c", tmp_path / "user.c", "-o", tmp_path / "user.o"])
