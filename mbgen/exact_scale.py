@@ -12,7 +12,7 @@ offset costs nothing, since it goes into the bias. May not know layers, instruct
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,11 +45,15 @@ class Steps:
 
 @dataclass(frozen=True)
 class Scale:
-    """level = clip((((acc + offset) * multiplier + rounding) >> high) + addend) >> shift, 0, levels)."""
+    """level = clip((((acc + offset) * multiplier + rounding) >> high) + addend) >> shift, 0, levels).
+
+    `patches` are the sums, offset included, at which it is wrong, each with what must then be added to the level.
+    """
 
     multiplier: int
     addend: int
     offset: int
+    patches: tuple[tuple[int, int], ...] = ()
 
 
 def steps(exact: Callable[[Array], Array], low: Array, high: Array, levels: int = 255) -> list[Steps]:
@@ -79,83 +83,128 @@ def shift_for(scale: float, high: int = 32) -> int:
 
 
 def search(
-    channel: Steps, scale: float, shift: int, *, high: int = 32, rounding: int = 0, offset: int = 0, reach: int = FAR
+    channel: Steps,
+    scale: float,
+    shift: int,
+    *,
+    high: int = 32,
+    rounding: int = 0,
+    offset: int = 0,
+    reach: int = FAR,
+    patches: int = 0,
 ) -> Scale | None:
     """Constants that give `channel`'s levels on its whole range without overflow; None if none are found.
 
-    `scale` is the real factor that the exact rescaling is near to. Offsets from `offset` to `offset + reach` are tried.
+    `scale` is the real factor that the exact rescaling is near to. Offsets from `offset` on are tried, `reach` of them.
+    Up to `patches` sums may be wrong, which the result then names: rounding in float32 makes thresholds that lie on no
+    line.
     """
-    if not 0 <= shift <= MAX_SHIFT:
+    nearest = round(scale * 2.0 ** (high + shift)) if 0 <= shift <= MAX_SHIFT else 0
+    if not 0 <= shift <= MAX_SHIFT or (channel.at and not 0 < nearest <= INT32_MAX):
         return None
+    form = _Form(channel, shift, high, rounding)
     if not channel.at:  # a constant: no multiplication needed
-        return _checked(Scale(0, channel.first << shift, offset), channel, shift, high, rounding)
-    nearest = round(scale * 2.0 ** (high + shift))
-    if not 0 < nearest <= INT32_MAX:
-        return None
-    widest = _widest(channel, nearest, high + shift)
-    for distance in NEIGHBOURS:
-        multiplier = widest + distance
-        if not 0 < multiplier <= INT32_MAX:
-            continue
-        least, limit = _totals(channel, multiplier, high + shift)
-        if least < limit:
-            found = _split(least, limit, multiplier, high, rounding, offset, reach)
-            if found is not None and _checked(found, channel, shift, high, rounding) is not None:
-                return found
+        return form.checked(Scale(0, channel.first << shift, offset))
+    skipped: tuple[int, ...] = ()
+    while len(skipped) <= min(patches, len(channel.at) - 1):
+        found = form.search(nearest, skipped, offset, reach)
+        if found is not None:
+            return found
+        skipped = form.skipped(nearest, skipped)
     return None
 
 
-def _totals(channel: Steps, multiplier: int, bits: int) -> tuple[int, int]:
-    """What may be added to acc * multiplier, from `least` up to but without `limit`, so that acc >> bits is right."""
-    at = np.array(channel.at, np.int64)
-    targets = (channel.first + 1 + np.arange(len(at), dtype=np.int64)) << bits
-    least, limit = int((targets - at * multiplier).max()), int((targets - (at - 1) * multiplier).min())
-    if channel.first > 0:
-        least = max(least, (channel.first << bits) - channel.low * multiplier)
-    if channel.last < channel.levels:
-        limit = min(limit, ((channel.last + 1) << bits) - channel.high * multiplier)
-    return least, limit
+@dataclass(frozen=True)
+class _Form:
+    """A channel's levels, to be made by a given shift."""
 
+    channel: Steps
+    shift: int
+    high: int
+    rounding: int
 
-def _widest(channel: Steps, nearest: int, bits: int) -> int:
-    """The multiplier near `nearest` that leaves the most room for the total: the room is concave in it."""
-
-    def room(multiplier: int) -> int:
-        least, limit = _totals(channel, multiplier, bits)
-        return limit - least
-
-    low, high = max(nearest - FARTHEST, 1), min(nearest + FARTHEST, INT32_MAX)
-    while high - low > 2:
-        third = (high - low) // 3
-        if room(low + third) < room(high - third):
-            low += third
-        else:
-            high -= third
-    return max(range(low, high + 1), key=room)
-
-
-def _split(least: int, limit: int, multiplier: int, high: int, rounding: int, offset: int, reach: int) -> Scale | None:
-    """The first offset whose multiple, with some addend in the high half, makes a total in [least, limit)."""
-    base = offset * multiplier + rounding
-    start, width = (least - base) % (1 << high), min(limit - least, 1 << high)
-    for first in (0, NEAR):  # most are found at once
-        count = NEAR if first == 0 else reach
-        residues = (np.arange(first, count, dtype=np.int64) * multiplier - start) % (1 << high)
-        hits = np.flatnonzero(residues < width)
-        if len(hits):
-            step = first + int(hits[0])
-            total = least + int(residues[hits[0]])
-            return Scale(multiplier, (total - base - step * multiplier) >> high, offset + step)
-    return None
-
-
-def _checked(found: Scale, channel: Steps, shift: int, high: int, rounding: int) -> Scale | None:
-    """`found` if it is right at every threshold and at both ends, and nothing in it leaves int32."""
-    at = np.array(channel.at, np.int64)
-    points = np.concatenate([[channel.low, channel.high], at, at - 1]).astype(np.int64)
-    sums = points + found.offset
-    scaled = ((sums * found.multiplier + rounding) >> high) + found.addend
-    if max(np.abs(sums).max(), np.abs(scaled).max(), abs(found.addend)) > INT32_MAX:
+    def search(self, nearest: int, skipped: tuple[int, ...], offset: int, reach: int) -> Scale | None:
+        """Constants that hit all thresholds but those of the numbers `skipped`."""
+        widest = self.widest(nearest, skipped)
+        for distance in NEIGHBOURS:
+            multiplier = widest + distance
+            least, limit = self.totals(multiplier, skipped)
+            if 0 < multiplier <= INT32_MAX and least < limit:
+                found = self.split(least, limit, multiplier, offset, reach)
+                checked = None if found is None else self.checked(found)
+                if checked is not None and len(checked.patches) <= len(skipped):
+                    return checked
         return None
-    exact = channel.first + np.searchsorted(at, points, side="right")
-    return found if np.array_equal(np.clip(scaled >> shift, 0, channel.levels), exact) else None
+
+    def skipped(self, nearest: int, skipped: tuple[int, ...]) -> tuple[int, ...]:
+        """`skipped` and that of the two thresholds in the way of a line which leaves more room when gone."""
+        lowest, highest = self.ends(self.widest(nearest, skipped))
+        lowest[list(skipped)], highest[list(skipped)] = lowest.min(), highest.max()
+
+        def room(more: tuple[int, ...]) -> int:
+            least, limit = self.totals(self.widest(nearest, more), more)
+            return limit - least
+
+        return max(((*skipped, int(lowest.argmax())), (*skipped, int(highest.argmin()))), key=room)
+
+    def ends(self, multiplier: int) -> tuple[Array, Array]:
+        """For each threshold what must at least, and what must not, be added to acc * multiplier."""
+        at, bits = np.array(self.channel.at, np.int64), self.high + self.shift
+        targets = (self.channel.first + 1 + np.arange(len(at), dtype=np.int64)) << bits
+        return targets - at * multiplier, targets - (at - 1) * multiplier
+
+    def totals(self, multiplier: int, skipped: tuple[int, ...]) -> tuple[int, int]:
+        """What may be added to acc * multiplier, from `least` up to but without `limit`, for the levels to be right."""
+        channel, bits = self.channel, self.high + self.shift
+        lowest, highest = self.ends(multiplier)
+        if skipped:
+            lowest, highest = np.delete(lowest, skipped), np.delete(highest, skipped)
+        least, limit = int(lowest.max()), int(highest.min())
+        if channel.first > 0:
+            least = max(least, (channel.first << bits) - channel.low * multiplier)
+        if channel.last < channel.levels:
+            limit = min(limit, ((channel.last + 1) << bits) - channel.high * multiplier)
+        return least, limit
+
+    def widest(self, nearest: int, skipped: tuple[int, ...]) -> int:
+        """The multiplier near `nearest` that leaves the most room for the total: the room is concave in it."""
+
+        def room(multiplier: int) -> int:
+            least, limit = self.totals(multiplier, skipped)
+            return limit - least
+
+        low, high = max(nearest - FARTHEST, 1), min(nearest + FARTHEST, INT32_MAX)
+        while high - low > 2:
+            third = (high - low) // 3
+            if room(low + third) < room(high - third):
+                low += third
+            else:
+                high -= third
+        return max(range(low, high + 1), key=room)
+
+    def split(self, least: int, limit: int, multiplier: int, offset: int, reach: int) -> Scale | None:
+        """The first offset whose multiple, with some addend in the high half, makes a total in [least, limit)."""
+        base, unit = offset * multiplier + self.rounding, 1 << self.high
+        start, width = (least - base) % unit, min(limit - least, unit)
+        for first, last in ((0, min(NEAR, reach)), (NEAR, reach)):  # most are found at once
+            residues = (np.arange(first, last, dtype=np.int64) * multiplier - start) % unit
+            hits = np.flatnonzero(residues < width)
+            if len(hits):
+                step = first + int(hits[0])
+                total = least + int(residues[hits[0]])
+                return Scale(multiplier, (total - base - step * multiplier) >> self.high, offset + step)
+        return None
+
+    def checked(self, found: Scale) -> Scale | None:
+        """`found` with the sums that it gets wrong; None if anything leaves int32."""
+        channel, at = self.channel, np.array(self.channel.at, np.int64)
+        near = [at + distance for distance in (-2, -1, 0, 1)]
+        points = np.unique(np.clip(np.concatenate([[channel.low, channel.high], *near]), channel.low, channel.high))
+        sums = points.astype(np.int64) + found.offset
+        scaled = ((sums * found.multiplier + self.rounding) >> self.high) + found.addend
+        if max(np.abs(sums).max(), np.abs(scaled).max(), abs(found.addend)) > INT32_MAX:
+            return None
+        exact = channel.first + np.searchsorted(at, points, side="right")
+        wrong = exact - np.clip(scaled >> self.shift, 0, channel.levels)
+        (places,) = np.nonzero(wrong)
+        return replace(found, patches=tuple((int(sums[place]), int(wrong[place])) for place in places))

@@ -29,6 +29,12 @@ def levels(acc: Array, multiplier: Array, addend: Array, shift: Array) -> Array:
     return np.asarray(np.clip(((product >> 32) + addend) >> shift, 0, 255), np.int32)
 
 
+def patched_levels(acc: Array, multiplier: Array, addend: Array, shift: Array, patches: Array) -> Array:
+    """`levels`, moved where the sum is the first of a pair of `patches`, `[count, 2]`, by the second."""
+    moved = (acc[:, np.newaxis] == patches[:, 0]) * patches[:, 1]
+    return np.asarray(levels(acc, multiplier, addend, shift) + moved.sum(axis=1), np.int32)
+
+
 def packed_sums(activations: Array, weights: Array) -> Array:
     """Accumulators int64 `[..., 4]` of a tile: words `[k, 2]` of activations, and start words `[4]` then `[k, 2]`."""
     start, words = weights[:8].view(np.int64), weights[8:].reshape(-1, 2).astype(np.int64)
@@ -389,6 +395,28 @@ static NAME_INLINE int32_t name_level_i32(int32_t acc, int32_t multiplier, int32
 """,
         levels,
     ),
+    Helper(
+        "patched_levels",
+        """\
+/* Rescale sums of a channel as level_i32 does; a patch is a sum and what its level is moved by, 0 behind the last. */
+static NAME_INLINE void name_patched_levels(int32_t *y, int32_t outputs, const int32_t *scale, int32_t shift, \
+const int32_t *patches, int32_t count)
+{
+    for (int32_t i = 0; i < outputs; i++) {
+        const int32_t acc = y[i];
+
+        y[i] = name_level_i32(acc, scale[0], scale[1], shift);
+        for (int32_t patch = 0; patch < count && patches[2 * patch + 1] != 0; patch++) {
+            if (acc == patches[2 * patch]) {
+                y[i] += patches[2 * patch + 1];
+            }
+        }
+    }
+}
+""",
+        patched_levels,
+        requires=("level_i32",),
+    ),
     Helper("packed_sums", _sums(ahead=False), packed_sums),
     Helper("packed_sums_ahead", _sums(ahead=True), packed_sums),
     *(
@@ -405,4 +433,4 @@ static NAME_INLINE int32_t name_level_i32(int32_t acc, int32_t multiplier, int32
     *(_levels(outputs) for outputs in (6, 3)),
 )
 
-TILES = frozenset(helper.name for helper in DSP if helper.meaning is not levels or helper.requires)  # take addresses
+TILES = frozenset(helper.name for helper in DSP if not helper.name.endswith("_i32"))  # they take addresses

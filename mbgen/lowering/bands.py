@@ -54,7 +54,8 @@ def _stored_range(layer: WeightedLayer, graph: Graph) -> tuple[int, int, int]:
 def _finish(layer: WeightedLayer, graph: Graph, made: Levels) -> tuple[Finish, Mapping[str, Array]]:
     least = lowest(layer, graph.layer_output(layer))
     if made.scales is not None:
-        return Finish(made.shift, None, least), {}
+        count = made.patches.shape[1]
+        return Finish(made.shift, None, least, count), {"patches": made.patches} if count else {}
     epilogue, arrays = weighted_epilogue(layer, graph)
     return Finish(0, epilogue, least), arrays | {"offset": made.offset.astype(np.int32)}
 
@@ -124,8 +125,12 @@ def _gemm(layer: WeightedLayer, graph: Graph, plan: Plan, band: Band, context: C
     split = "" if len(cuts) == 1 else f", k in {len(cuts)} parts"
     constants = {"weights": (np.stack(turns), f"[{n}][{k}], starts and scales in blocks of {BLOCK} channels{split}")}
     padded = {
-        role: (np.concatenate([values, np.repeat(values[-1:], -n % BLOCK)]), role) for role, values in arrays.items()
+        role: (np.concatenate([values, np.repeat(values[-1:], -n % BLOCK, axis=0)]), role)
+        for role, values in arrays.items()
     }
+    if finish.patches:
+        blocks = np.any(padded["patches"][0][..., 1].reshape(len(padded["patches"][0]) // BLOCK, -1) != 0, axis=1)
+        padded["patched"] = blocks.astype(np.int8), "blocks with patches"
     family = "pointwise" if parts == 1 else "conv2d"
     return Prepared(
         family,

@@ -27,12 +27,13 @@ START_WORDS = 8  # of a block: four sums to start from
 class Finish:
     """How a sum becomes a level: by multiplier, addend and `shift`, or where that is not exact by the layer's epilogue.
 
-    `least` is the output value of level 0.
+    `least` is the output value of level 0. A channel's level may be off at `patches` sums.
     """
 
     shift: int
     exact: Epilogue | None
     least: int
+    patches: int = 0
 
     @property
     def parameters(self) -> tuple[tuple[str, str], ...]:
@@ -103,6 +104,10 @@ def _address(buffer: Any, index: Any = 0) -> Any:
     return tirx.address_of(buffer[index])
 
 
+def _all(buffer: Any) -> Any:
+    return buffer[0 : buffer.shape[0]]
+
+
 def schedule_pack(function: tirx.PrimFunc) -> tirx.PrimFunc:
     """A triple of pixels at a time, its taps one after the other without a loop."""
     sch: Any = s_tir.Schedule(function)
@@ -137,10 +142,14 @@ def define_depthwise(form: PackedDepthwise) -> tirx.PrimFunc:
         x = parameter("input", (reach,), "uint16")
         w = parameter("weights", (form.channels * DEPTHWISE_WORDS,), "int32")
         arrays = [parameter(name, (form.channels,), dtype) for name, dtype in form.finish.parameters]
+        patches = (
+            parameter("patches", (form.channels * form.finish.patches * 2,), "int32") if form.finish.patches else None
+        )
         y = parameter("output", (form.outputs // 3 * words,), "int32")
         level = local("level", (form.outputs,), "int32")
         with grid("depthwise", {"c": form.channels}) as (c,):
-            T.reads(x[0:reach], w[0 : form.channels * DEPTHWISE_WORDS], *(array[c] for array in arrays))
+            tables = [*arrays, *([] if patches is None else [patches])]
+            T.reads(x[0:reach], w[0 : form.channels * DEPTHWISE_WORDS], *(_all(table) for table in tables))
             T.writes(y[0 : form.outputs // 3 * words])
             _run(
                 f"depthwise_s{form.stride}x{form.outputs}",
@@ -149,9 +158,20 @@ def define_depthwise(form: PackedDepthwise) -> tirx.PrimFunc:
                 _address(w, c * DEPTHWISE_WORDS),
                 form.pitch,
             )
-            if form.finish.exact is None:
-                scale = _address(w, c * DEPTHWISE_WORDS + DEPTHWISE_WORDS - 2)
-                _run(f"levels_x{form.outputs}", _address(level), scale, form.finish.shift)
+            scale = c * DEPTHWISE_WORDS + DEPTHWISE_WORDS - 2
+
+            def rescale() -> None:
+                _run(f"levels_x{form.outputs}", _address(level), _address(w, scale), form.finish.shift)
+
+            if patches is not None:
+                with T.If(patches[c * form.finish.patches * 2 + 1] != 0):
+                    with T.Then():
+                        given = _address(w, scale), form.finish.shift, _address(patches, c * form.finish.patches * 2)
+                        _run("patched_levels", _address(level), form.outputs, *given, form.finish.patches)
+                    with T.Else():
+                        rescale()
+            elif form.finish.exact is None:
+                rescale()
             else:
                 for i in range(form.outputs):
                     value = form.finish.level(level[i], tuple(array[c] for array in arrays))
@@ -179,9 +199,13 @@ def define_gemm(form: PackedGemm) -> tirx.PrimFunc:
         x = parameter("input", (reach,), "int32")
         w = parameter("weights", (blocks * block_words,), "int32")
         arrays = [parameter(name, (blocks * BLOCK,), dtype) for name, dtype in form.finish.parameters]
+        patches = (
+            parameter("patches", (blocks * BLOCK * form.finish.patches * 2,), "int32") if form.finish.patches else None
+        )
+        flags = parameter("patched", (blocks,), "int8") if form.finish.patches else None
         y = parameter("output", (extent,), form.dtype)
         acc = local("acc", (4,), "int64")
-        level = local("level", (6 if whole else 12,), "int32")
+        level = local("level", (6 if whole and patches is None else 12,), "int32")
         part = local("part", (6,), "int32") if len(form.splits) > 1 else level
 
         def store(t: Any, n: Any, pair: int, place: int) -> None:
@@ -198,7 +222,8 @@ def define_gemm(form: PackedGemm) -> tirx.PrimFunc:
                         T.buffer_store(y, value.astype(form.dtype), [index])
 
         with grid("gemm", {"t": triples, "n": blocks}) as (t, n):
-            T.reads(x[0:reach], w[0 : blocks * block_words], *(array[0 : blocks * BLOCK] for array in arrays))
+            tables = [*arrays, *(table for table in (patches, flags) if table is not None)]
+            T.reads(x[0:reach], w[0 : blocks * block_words], *(_all(table) for table in tables))
             T.writes(y[0:extent])
             at, first = n * block_words, 0
             for number, k in enumerate(form.splits):
@@ -214,21 +239,51 @@ def define_gemm(form: PackedGemm) -> tirx.PrimFunc:
                     _run(f"packed_fields{suffix}", _address(fields, place), acc[2 * pair], acc[2 * pair + 1])
                     for i in range(6 if number > 0 else 0):
                         T.buffer_store(level, level[6 * pair + i] + part[i], [6 * pair + i])
-            for pair in range(2):
-                scale = at + 4 * pair
+
+            def rescaled() -> None:
+                """Levels by multiplier and addend, straight from the accumulators."""
+                for pair in range(2):
+                    pixels, scale = (acc[2 * pair], acc[2 * pair + 1]), _address(w, at + 4 * pair)
+                    _run(f"packed_levels{suffix}", _address(level), *pixels, scale, form.finish.shift)
+                    store(t, n, pair, 0)
+
+            def finished(patched: bool) -> None:
+                """Levels from sums that are out of their fields."""
+                for channel in range(BLOCK):
+                    place, scale, number = 3 * channel, at + 2 * channel, n * BLOCK + channel
+                    if patched:
+                        first = number * form.finish.patches * 2
+                        with T.If(patches[first + 1] != 0):
+                            with T.Then():
+                                given = _address(w, scale), form.finish.shift, _address(patches, first)
+                                _run("patched_levels", _address(level, place), 3, *given, form.finish.patches)
+                            with T.Else():
+                                _run("levels_x3", _address(level, place), _address(w, scale), form.finish.shift)
+                    elif form.finish.exact is None:
+                        _run("levels_x3", _address(level, place), _address(w, scale), form.finish.shift)
+                    else:
+                        for j in range(place, place + 3):
+                            value = form.finish.level(level[j], tuple(array[number] for array in arrays))
+                            T.buffer_store(level, value, [j])
+                for pair in range(2):
+                    store(t, n, pair, 6 * pair)
+
+            if flags is None:
                 if whole:
-                    sums = acc[2 * pair], acc[2 * pair + 1]
-                    _run(f"packed_levels{suffix}", _address(level), *sums, _address(w, scale), form.finish.shift)
+                    rescaled()
                 else:
-                    for channel in range(2):
-                        place = 6 * pair + 3 * channel
-                        if form.finish.exact is None:
-                            scales = _address(w, scale + 2 * channel)
-                            _run("levels_x3", _address(level, place), scales, form.finish.shift)
-                        else:
-                            entries = tuple(array[n * BLOCK + 2 * pair + channel] for array in arrays)
-                            for j in range(3):
-                                T.buffer_store(level, form.finish.level(level[place + j], entries), [place + j])
-                store(t, n, pair, 0 if whole else 6 * pair)
+                    finished(patched=False)
+                return
+            with T.If(flags[n] != 0):
+                with T.Then():
+                    for pair in range(2 if whole else 0):
+                        pixels = acc[2 * pair], acc[2 * pair + 1]
+                        _run(f"packed_fields{suffix}", _address(level, 6 * pair), *pixels)
+                    finished(patched=True)
+                with T.Else():
+                    if whole:
+                        rescaled()
+                    else:
+                        finished(patched=False)
 
     return build(body)

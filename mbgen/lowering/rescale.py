@@ -13,6 +13,7 @@ from mbgen import exact_scale, numerics
 from mbgen.graph import Array, DepthwiseConv2D, Graph, WeightedLayer
 from mbgen.planning.bands import lowest
 
+MAX_PATCHES = 12  # of a channel; with more, its layer takes the exact form
 FIELD = 1 << 21  # what a field of a packed accumulator must stay below
 
 
@@ -60,11 +61,14 @@ def sums(layer: WeightedLayer, graph: Graph, offset: int, least: int, greatest: 
 @dataclass(frozen=True, eq=False)
 class Levels:
     """How a layer's sums become levels: `scales` int32 `[channels, 2]` with one `shift`, or None where only the exact
-    form will do; `offset` int64 `[channels]` is what must be added to the sums."""
+    form will do; `offset` int64 `[channels]` is what must be added to the sums. `patches` int32 `[channels, p, 2]`
+    says at which sums, offset included, a level must be moved by how much; by 0 where a channel needs fewer.
+    """
 
     scales: Array | None = field(repr=False)
     shift: int
     offset: Array = field(repr=False)
+    patches: Array = field(repr=False)
 
 
 def levels(layer: WeightedLayer, graph: Graph, over: Sums, offset: Array, reach: Array) -> Levels:
@@ -86,14 +90,18 @@ def levels(layer: WeightedLayer, graph: Graph, over: Sums, offset: Array, reach:
     moving = [value for value, channel in zip(real, steps, strict=True) if channel.at]
     shift = exact_scale.shift_for(max(moving, default=1.0 / 4))
     found = []
-    for channel, value, start, room in zip(steps, real, offset, reach, strict=True):
-        made = (
-            exact_scale.search(channel, float(value), shift, offset=int(start), reach=max(int(room), 1))
-            if shift > 0
-            else None
-        )
+    for channel, value, start, room in zip(steps, real, offset, np.maximum(reach, 1), strict=True):
+        made = None
+        if shift > 0:
+            made = exact_scale.search(
+                channel, float(value), shift, offset=int(start), reach=int(room), patches=MAX_PATCHES
+            )
         if made is None:
-            return Levels(None, 0, offset)
+            return Levels(None, 0, offset, np.zeros((len(offset), 0, 2), np.int32))
         found.append(made)
     scales = np.array([(one.multiplier, one.addend) for one in found], np.int32)
-    return Levels(scales, shift, np.array([one.offset for one in found], np.int64))
+    offsets = np.array([one.offset for one in found], np.int64)
+    most = max(len(one.patches) for one in found)
+    none = ((0, 0),)
+    patches = np.array([one.patches + none * (most - len(one.patches)) for one in found], np.int32)
+    return Levels(scales, shift, offsets, patches.reshape(len(found), most, 2))

@@ -12,7 +12,16 @@ import pytest
 
 from mbgen.graph import Array
 from mbgen.intrinsics import HELPERS, closure
-from mbgen.intrinsics.dsp import FIELD_BITS, TILES, depthwise, depthwise_words, levels, packed_fields, packed_sums
+from mbgen.intrinsics.dsp import (
+    FIELD_BITS,
+    TILES,
+    depthwise,
+    depthwise_words,
+    levels,
+    packed_fields,
+    packed_sums,
+    patched_levels,
+)
 from mbgen.running import run_program
 from tests.support.tools import require_target
 
@@ -72,6 +81,16 @@ def rescaled(outputs: int) -> Trial:
     return {"y": y, "scale": scale}, call, levels(y, scale[0, 0], scale[0, 1], np.array(9))
 
 
+def patched(outputs: int, count: int) -> Trial:
+    y, scale = RANDOM.integers(-(2**20), 2**20, outputs, np.int32), scales(1)
+    patches = np.stack([RANDOM.choice(y, count, replace=False), RANDOM.choice([-1, 1], count)], 1).astype(np.int32)
+    patches[-1, 1] = 0
+    call = f"for (int i = 0; i < {outputs}; i++) {{ got[i] = y[i]; }} "
+    call += f"tile_patched_levels(got, {outputs}, scale, 9, patches, {count});"
+    expected = patched_levels(y, scale[0, 0], scale[0, 1], np.array(9), patches)
+    return {"y": y, "scale": scale, "patches": patches}, call, expected
+
+
 def windows(stride: int, outputs: int) -> Trial:
     columns = outputs * stride + 4 - outputs * stride % 2
     rows, taps = RANDOM.integers(0, 256, (3, columns), np.uint16), RANDOM.integers(-255, 256, (1, 3, 3))
@@ -89,6 +108,7 @@ TRIALS: dict[str, Callable[[], Trial]] = {
     "packed_fields_wide": lambda: fields(wide=True),
     "packed_levels": lambda: rescaled_fields(wide=False),
     "packed_levels_wide": lambda: rescaled_fields(wide=True),
+    "patched_levels": lambda: patched(6, 3),
     "levels_x6": lambda: rescaled(6),
     "levels_x3": lambda: rescaled(3),
     **{f"depthwise_s{s}x{n}": functools.partial(windows, s, n) for s in (1, 2) for n in (3, 6)},
