@@ -46,6 +46,10 @@ format: $(VENV)/.dev ## put the sources into the project's format
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+.PHONY: docs
+docs: $(VENV)/.dev ## the pages in docs/ as a site, in build/site
+	$(BIN)/mkdocs build --strict --quiet
+
 .PHONY: wheel
 wheel: $(VENV)/.dev ## the installable package, in dist/
 	$(BIN)/pip --quiet wheel --no-deps --wheel-dir dist .

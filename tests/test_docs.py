@@ -64,7 +64,9 @@ def test_the_targets_page_lists_every_target() -> None:
     assert sorted(re.findall(r"`([a-z0-9-]+)`", " ".join(rows))) == sorted(target_names())
 
 
-@pytest.mark.parametrize(("page", "name"), [("README.md", "person"), ("docs/c-interface.md", "name")])
+@pytest.mark.parametrize(
+    ("page", "name"), [("README.md", "person"), ("docs/c-interface.md", "name"), ("docs/start.md", "mobilenet")]
+)
 def test_quoted_c_compiles_with_a_library_of_that_name(page: str, name: str, tmp_path: Path) -> None:
     need("gcc")
     library = tmp_path / "library"
