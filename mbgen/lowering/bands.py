@@ -19,6 +19,7 @@ from mbgen.planning.bands import image_row_bytes, lowest
 from mbgen.schedules.packed import packed_space
 
 ITEM_BYTES = {"uint16": 2, "int32": 4}
+MOST = FIELD  # what a field must stay below
 
 
 def prepare_rows(layer: Conv2D, graph: Graph) -> Prepared:
@@ -93,7 +94,7 @@ def _gemm(layer: WeightedLayer, graph: Graph, plan: Plan, band: Band, context: C
     cuts = _cuts(over, parts)
     pieces = [over.weights[:, first:last] for first, last in cuts]
     lows, highs = zip(*(over.bounds(piece) for piece in pieces), strict=True)
-    made = levels(layer, graph, over, -over.low, FIELD - (highs[0] - lows[0]))
+    made = levels(layer, graph, over, -over.low, MOST - (highs[0] - lows[0]))
     finish, arrays = _finish(layer, graph, made)
     starts = [-low for low in lows]
     starts[0] = over.constant + made.offset - sum(starts[1:])
@@ -149,7 +150,7 @@ def _cuts(over: Sums, parts: int) -> list[tuple[int, int]]:
         size = -(-k // count)
         cuts = [(first, min(first + size, k)) for first in range(0, k, size)]
         ranges = [over.bounds(over.weights[:, first:last]) for first, last in cuts]
-        if (parts > 1 and count == 1) or all(np.all(high - low < FIELD) for low, high in ranges):
+        if (parts > 1 and count == 1) or all(np.all(high - low < MOST) for low, high in ranges):
             return cuts
     raise AssertionError("one product always fits")
 

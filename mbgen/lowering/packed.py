@@ -252,6 +252,7 @@ def define_gemm(form: PackedGemm) -> tirx.PrimFunc:
                 for channel in range(BLOCK):
                     place, scale, number = 3 * channel, at + 2 * channel, n * BLOCK + channel
                     if patched:
+                        assert patches is not None
                         first = number * form.finish.patches * 2
                         with T.If(patches[first + 1] != 0):
                             with T.Then():

@@ -14,7 +14,6 @@ from mbgen.graph import Array, DepthwiseConv2D, Graph, WeightedLayer
 from mbgen.planning.bands import lowest
 
 MAX_PATCHES = 12  # of a channel; with more, its layer takes the exact form
-FIELD = 1 << 21  # what a field of a packed accumulator must stay below
 
 
 @dataclass(frozen=True, eq=False)
