@@ -6,8 +6,9 @@ Facts on the instructions: Intel 64 and IA-32 Architectures Software Developer's
 from __future__ import annotations
 
 from mbgen.intrinsics.helper import Helper
-from mbgen.intrinsics.scalar import dot_pair, pair
+from mbgen.intrinsics.scalar import center, dot_pair, masked_pair, pair
 from mbgen.intrinsics.vector import narrow_meaning, portable, vector, widen_meaning
+from mbgen.kernel import VectorType
 
 LANES = 8
 _HEADERS = ("immintrin.h",)
@@ -36,7 +37,7 @@ def _pair_at(element: str, extension: str) -> Helper:
     return Helper(
         name,
         f"""\
-static NAME_INLINE name_i32x8 name_{name}(const {element.replace("i", "int").replace("u", "uint")}_t *source)
+static NAME_INLINE name_i32x8 name_{name}(const {_bytes(element)} *source)
 {{
     return (name_i32x8)_mm256_{extension}_epi16(_mm_loadu_si128((const __m128i *)(const void *)source));
 }}
@@ -48,7 +49,59 @@ static NAME_INLINE name_i32x8 name_{name}(const {element.replace("i", "int").rep
     )
 
 
+def _bytes(element: str) -> str:
+    return {"i8": "int8_t", "u8": "uint8_t"}[element]
+
+
+def _pair(element: str, extension: str) -> Helper:
+    name = f"pair_{element}x8"
+    return Helper(
+        name,
+        f"""\
+static NAME_INLINE name_i32x8 name_{name}(
+    const {_bytes(element)} *low, const {_bytes(element)} *high, int32_t zero_point, int32_t mask)
+{{
+    const __m128i lower = _mm_loadl_epi64((const __m128i *)(const void *)low);
+    const __m128i upper = _mm_loadl_epi64((const __m128i *)(const void *)high);
+    const __m256i wide = _mm256_{extension}_epi16(_mm_unpacklo_epi8(lower, upper));
+
+    return (name_i32x8)_mm256_and_si256(_mm256_sub_epi16(wide, _mm256_set1_epi16((int16_t)zero_point)),
+                                        _mm256_set1_epi32(mask));
+}}
+""",
+        masked_pair,
+        _HEADERS,
+        _I32X8,
+        uniform=(2, 3),
+        strides={0: 1, 1: 1},
+    )
+
+
+def _center(element: str, extension: str) -> Helper:
+    name = f"center_{element}x16"
+    return Helper(
+        name,
+        f"""\
+static NAME_INLINE name_i16x16 name_{name}(const {_bytes(element)} *source, int32_t zero_point)
+{{
+    const __m256i wide = _mm256_{extension}_epi16(_mm_loadu_si128((const __m128i *)(const void *)source));
+
+    return (name_i16x16)_mm256_sub_epi16(wide, _mm256_set1_epi16((int16_t)zero_point));
+}}
+""",
+        center,
+        _HEADERS,
+        frozenset({VectorType("int16", 16)}),
+        uniform=(1,),
+        strides={0: 1},
+    )
+
+
 AVX2 = (
+    _pair("i8", "cvtepi8"),
+    _pair("u8", "cvtepu8"),
+    _center("i8", "cvtepi8"),
+    _center("u8", "cvtepu8"),
     _pair_at("i8", "cvtepi8"),
     _pair_at("u8", "cvtepu8"),
     Helper(

@@ -93,9 +93,72 @@ static NAME_INLINE int32_t name_pair_at_{element}(const {_BYTES[element]} *sourc
 
 _BYTES = {"i8": "int8_t", "u8": "uint8_t"}
 
+
+def masked_pair(low: Array, high: Array, zero_point: Array, mask: Array) -> Array:
+    """Two bytes less their zero point as a pair, cut to the bits of the mask."""
+    centred = (np.asarray(value, np.int32) - zero_point for value in (low, high))
+    return np.asarray(pair(*centred) & mask, np.int32)
+
+
+def center(source: Array, zero_point: Array) -> Array:
+    """Bytes less their zero point as int16."""
+    return (np.asarray(source, np.int32) - zero_point).astype(np.int16)
+
+
+def _pair(element: str) -> Helper:
+    return Helper(
+        f"pair_{element}",
+        f"""\
+static NAME_INLINE int32_t name_pair_{element}(
+    const {_BYTES[element]} *low, const {_BYTES[element]} *high, int32_t zero_point, int32_t mask)
+{{
+    const uint32_t lower = (uint16_t)(low[0] - zero_point);
+    const uint32_t upper = (uint16_t)(high[0] - zero_point);
+
+    return (int32_t)((lower | upper << 16) & (uint32_t)mask);
+}}
+""",
+        masked_pair,
+        strides={0: 1, 1: 1},
+    )
+
+
+def _center(element: str) -> Helper:
+    return Helper(
+        f"center_{element}",
+        f"""\
+static NAME_INLINE int16_t name_center_{element}(const {_BYTES[element]} *source, int32_t zero_point)
+{{
+    return (int16_t)(source[0] - zero_point);
+}}
+""",
+        center,
+        strides={0: 1},
+    )
+
+
 SCALAR = (
+    _pair("i8"),
+    _pair("u8"),
+    _center("i8"),
+    _center("u8"),
     _pair_at("i8"),
     _pair_at("u8"),
+    Helper(
+        "pair_at_i16",
+        """\
+static NAME_INLINE int32_t name_pair_at_i16(const int16_t *source)
+{
+    int32_t pair;
+
+    memcpy(&pair, source, sizeof pair); /* the first is the lower half on a little-endian core */
+    return pair;
+}
+""",
+        lambda source: pair(source[::2], source[1::2]),
+        ("string.h",),
+        strides={0: 2},
+    ),
     Helper(
         "min_i32",
         """\

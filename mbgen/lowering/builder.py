@@ -71,12 +71,12 @@ def loop(name: str, extent: int) -> Iterator[Loop]:
 
 @contextmanager
 def grid(
-    block: str, spatial: dict[str, int], reduce: dict[str, int] | None = None, outer: Loop | None = None
+    block: str, spatial: dict[str, int], reduce: dict[str, int] | None = None, outer: Loop | tuple[Loop, ...] = ()
 ) -> Iterator[tuple[Any, ...]]:
     """Loops over the named extents around one block; gives the block's axes, that of `outer` and spatial ones first."""
     extents = {**spatial, **(reduce or {})}
     with ExitStack() as stack:
-        opened = [] if outer is None else [outer]
+        opened = [outer] if isinstance(outer, Loop) else [*outer]
         for name, extent in extents.items():
             opened.append(stack.enter_context(loop(name, extent)))
         stack.enter_context(T.sblock(block))

@@ -30,6 +30,7 @@ from mbgen.graph import (
     Dense,
     DepthwiseConv2D,
     Dequantize,
+    DType,
     Graph,
     Layer,
     Logistic,
@@ -57,7 +58,7 @@ from mbgen.kernel import (
     Scalar,
     WindowArgument,
 )
-from mbgen.lowering import bands, conv, elementwise, gemm, micro, neon_int8, pair_gemm, pool, softmax, tir
+from mbgen.lowering import bands, conv, elementwise, gemm, micro, neon_int8, pair_conv, pair_gemm, pool, softmax, tir
 from mbgen.lowering.epilogue import Epilogue, plain_epilogue, weighted_epilogue
 from mbgen.lowering.prepared import Context, Prepared
 from mbgen.lowering.printer import print_body
@@ -65,7 +66,7 @@ from mbgen.lowering.tiling import panels
 from mbgen.plan import Plan
 from mbgen.schedules.micro import micro_space, microtiles
 from mbgen.schedules.neon import runs_of, runs_space
-from mbgen.schedules.pairs import pair_gemm_space, pair_tile
+from mbgen.schedules.pairs import pair_depthwise_space, pair_direct_space, pair_gemm_space, pair_tile, row_tile
 from mbgen.schedules.space import Choice, Choose, default_schedule
 from mbgen.schedules.tile import Tile, channel_space, channel_tile, gemm_space, gemm_tile, lanes
 from mbgen.target import Target
@@ -234,7 +235,7 @@ def _gemm(layer: WeightedLayer, graph: Graph, context: Context, rows: int, weigh
     weight_dtype = graph.tensors[layer.weights].dtype
     form = gemm.Gemm(rows, n, k, output.dtype, weight_dtype, _weight_zero_point(layer, graph), epilogue)
     facts = {"m": rows, "n": n, "k": k, "dtype": x.dtype, "epilogue": epilogue.kind}
-    if _multiplies_pairs(form, context.target):
+    if k % 2 == 0 and _has_pairs(n, weight_dtype, form.weight_zero_point, context.target):
         pairs = context.choose(pair_gemm_space(facts, context.target))
         pair_schedule = pair_tile(pairs.point)
         return Prepared(
@@ -297,10 +298,10 @@ def _micro_gemm(
     )
 
 
-def _multiplies_pairs(form: gemm.Gemm, target: Target) -> bool:
-    """Whether the core has products of int16 pairs, and the weights are int8 in pairs without a zero point."""
-    vectors = "avx2" in target.instruction_set and form.n >= lanes(target)
-    return vectors and form.weight_dtype == "int8" and form.weight_zero_point == 0 and form.k % 2 == 0
+def _has_pairs(channels: int, weight_dtype: DType, weight_zero_point: int, target: Target) -> bool:
+    """Whether the core has products of int16 pairs that serve these weights: int8 without a zero point."""
+    vectors = "avx2" in target.instruction_set and channels >= lanes(target)
+    return vectors and weight_dtype == "int8" and weight_zero_point == 0
 
 
 def _neon_gemm(
@@ -344,6 +345,9 @@ def _(layer: Conv2D, graph: Graph, context: Context) -> Prepared:
         _, oh, ow, _ = graph.layer_output(layer).shape
         rows = ow if context.by_row else oh * ow
         return _gemm(layer, graph, context, rows, weights[:, 0, 0, :], "pointwise")
+    pairs = _pair_convolution(layer, graph, context)
+    if pairs is not None:
+        return pairs
     oc, kh, kw, ic = weights.shape
     chosen = context.choose(channel_space("conv2d", _facts(layer, graph), context.target, vectors=4))
     tile = channel_tile(chosen.point)
@@ -353,6 +357,9 @@ def _(layer: Conv2D, graph: Graph, context: Context) -> Prepared:
 
 @prepare.register
 def _(layer: DepthwiseConv2D, graph: Graph, context: Context) -> Prepared:
+    pairs = _pair_convolution(layer, graph, context)
+    if pairs is not None:
+        return pairs
     weights = graph.constant(layer.weights)
     kh, kw, oc = weights.shape
     multiplier = oc // graph.layer_inputs(layer)[0].shape[3]
@@ -375,6 +382,18 @@ def _facts(layer: Conv2D | DepthwiseConv2D, graph: Graph) -> dict[str, Choice]:
 def _convolution(
     layer: Conv2D | DepthwiseConv2D, graph: Graph, tile: Tile, packed: Array, packing: str, source: str
 ) -> Prepared:
+    form = _window_form(layer, graph)
+    return Prepared(
+        "depthwise" if form.kind == "depthwise" else "conv2d",
+        form,
+        f"{form.kind} {tile}",
+        lambda: conv.schedule(conv.define(form, tile.nr), form, tile),
+        _arrays(packed, packing, _window_bias(layer, graph, form), weighted_epilogue(layer, graph)[1], lambda v: v),
+        source,
+    )
+
+
+def _window_form(layer: Conv2D | DepthwiseConv2D, graph: Graph) -> conv.Convolution:
     (x,), output = graph.layer_inputs(layer), graph.layer_output(layer)
     depthwise = isinstance(layer, DepthwiseConv2D)
     weights = graph.tensors[layer.weights]
@@ -392,27 +411,59 @@ def _convolution(
         layer.padding.left,
         padded_rows=layer.padding.top > 0 or bottom,
     )
-    # padded taps are skipped, so the zero point may be folded into the bias only where there are none, or where it is 0
-    folded = x.dtype != "float32" and (not window.padded or numerics.zero_point(x) == 0)
-    epilogue, arrays = weighted_epilogue(layer, graph)
-    form = conv.Convolution(
+    # padded taps are skipped, so the zero point may be folded into the bias only where there are none
+    zero_point = 0 if x.dtype == "float32" or not window.padded else numerics.zero_point(x)
+    return conv.Convolution(
         "depthwise" if depthwise else "direct",
         window,
         channels,
         oc,
         x.dtype,
         weights.dtype,
-        0 if folded or x.dtype == "float32" else numerics.zero_point(x),
+        zero_point,
         _weight_zero_point(layer, graph),
-        epilogue,
+        weighted_epilogue(layer, graph)[0],
     )
+
+
+def _window_bias(layer: Conv2D | DepthwiseConv2D, graph: Graph, form: conv.Convolution) -> Array:
+    return _bias(layer, graph, folded=form.dtype != "float32" and form.zero_point == 0)
+
+
+def _pair_convolution(layer: Conv2D | DepthwiseConv2D, graph: Graph, context: Context) -> Prepared | None:
+    """A window layer on pairs of int16; None where the core has none, or the layer is not one that they serve."""
+    form, weights = _window_form(layer, graph), graph.constant(layer.weights)
+    if not _has_pairs(form.oc, form.weight_dtype, form.weight_zero_point, context.target) or form.window.dilation > 1:
+        return None
+    arrays, bias = weighted_epilogue(layer, graph)[1], _window_bias(layer, graph, form)
+    if form.kind == "direct":
+        chosen = context.choose(pair_direct_space(_facts(layer, graph), context.target))
+        tile = row_tile(chosen.point)
+        return Prepared(
+            "conv2d",
+            form,
+            f"direct on pairs {tile}",
+            lambda: pair_conv.schedule_direct(pair_conv.define_direct(form, tile), form, tile),
+            _arrays(
+                pair_conv.pack_direct(weights, tile.nr),
+                f"{list(weights.shape)} in pairs of a row's elements, in panels of {tile.nr} output channels",
+                bias,
+                arrays,
+                lambda values: panels(values, tile.nr),
+            ),
+            chosen.source,
+        )
+    if weights.shape[:2] != (3, 3) or form.multiplier > 1 or form.window.stride > 2:
+        return None
+    chosen = context.choose(pair_depthwise_space(_facts(layer, graph), context.target))
+    tile = row_tile(chosen.point)
     return Prepared(
-        "depthwise" if depthwise else "conv2d",
+        "depthwise",
         form,
-        f"{form.kind} {tile}",
-        lambda: conv.schedule(conv.define(form, tile.nr), form, tile),
-        _arrays(packed, packing, _bias(layer, graph, folded), arrays, lambda values: values),
-        source,
+        f"depthwise on pairs {tile}",
+        lambda: pair_conv.schedule_depthwise(pair_conv.define_depthwise(form, tile), form, tile),
+        _arrays(pair_conv.pack_depthwise(weights), f"{list(weights.shape)} in pairs", bias, arrays, lambda v: v),
+        chosen.source,
     )
 
 

@@ -87,3 +87,51 @@ def pair_tile(point: Point) -> PairTile:
     """The tile of a point of `pair_gemm_space`."""
     mr, vectors, width, block, unroll = (int(point[name]) for name in ("mr", "vectors", "lanes", "block", "unroll"))
     return PairTile(mr, vectors * width, width, block, unroll)
+
+
+# --- convolutions over windows, a row at a time ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RowTile:
+    """`mr` pixels of a row by `nr` output channels; a depthwise has its pixels one by one."""
+
+    mr: int
+    nr: int
+    lanes: int
+
+    def __str__(self) -> str:
+        return f"mr={self.mr} nr={self.nr} lanes={self.lanes}"
+
+
+def pair_direct_space(facts: Mapping[str, Choice], target: Target) -> Space:
+    """The tiles of a direct convolution with extents `ow` and `oc` among its facts."""
+    pixels, channels, width = int(facts["ow"]), int(facts["oc"]), lanes(target)
+    options = tuple(range(1, min(pixels, MAX_ROWS) + 1))
+    vectors = min(2, channels // width)
+    mr = min(options, key=lambda count: (tiles(pixels, count) * (2 * vectors * count + count + vectors), -count))
+
+    def illegal(point: Point) -> str | None:
+        if int(point["mr"]) * int(point["vectors"]) + OPERANDS > target.vector_registers:
+            return f"{point['mr']} x {point['vectors']} sums and their operands do not fit the registers"
+        return None
+
+    knobs: dict[str, tuple[Choice, ...]] = {
+        "mr": options,
+        "vectors": tuple(count for count in (1, 2, 4) if count * width <= channels),
+        "lanes": (width,),
+    }
+    return Space("pair_conv2d", facts, knobs, {"mr": mr, "vectors": vectors, "lanes": width}, illegal)
+
+
+def pair_depthwise_space(facts: Mapping[str, Choice], target: Target) -> Space:
+    """The tiles of a depthwise with `oc` among its facts: how many vectors of channels go along the row together."""
+    channels, width = int(facts["oc"]), lanes(target)
+    vectors = tuple(count for count in (1, 2, 4) if count * width <= channels)
+    default = {"mr": 1, "vectors": 1, "lanes": width}
+    return Space("pair_depthwise", facts, {"mr": (1,), "vectors": vectors, "lanes": (width,)}, default)
+
+
+def row_tile(point: Point) -> RowTile:
+    """The tile of a point of these two spaces."""
+    return RowTile(int(point["mr"]), int(point["vectors"]) * int(point["lanes"]), int(point["lanes"]))

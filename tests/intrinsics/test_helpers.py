@@ -45,9 +45,20 @@ INT32_EDGES = (
     2**31 - 2,
     2**31 - 1,
 )
-C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int32": "int32_t", "int64": "int64_t", "float32": "float"}
-NUMPY_TYPES = {spelling: name for name, spelling in C_TYPES.items()} | {"i32": "int32", "f32": "float32"}
-VECTOR_NAMES = {"int32": "i32", "float32": "f32"}
+C_TYPES = {
+    "int8": "int8_t",
+    "uint8": "uint8_t",
+    "int16": "int16_t",
+    "int32": "int32_t",
+    "int64": "int64_t",
+    "float32": "float",
+}
+NUMPY_TYPES = {spelling: name for name, spelling in C_TYPES.items()} | {
+    "i16": "int16",
+    "i32": "int32",
+    "f32": "float32",
+}
+VECTOR_NAMES = {"int16": "i16", "int32": "i32", "float32": "f32"}
 TOLERANCE = {"expf": 1e-6}  # relative; the C library's own function
 
 
@@ -147,6 +158,20 @@ def bytes_of(dtype: str) -> Callable[[Random], Arguments]:
     return lambda rng: (mixed(rng, (low, -1 if low else 128, 0, high), rng.integers(low, high, VALUES, dtype, True)),)
 
 
+def zero_points(dtype: str) -> Callable[[Random], Arguments]:
+    return lambda rng: (bytes_of(dtype)(rng)[0].astype(np.int32),)
+
+
+def masked_pairs(dtype: str) -> Callable[[Random], Arguments]:
+    masks = np.array([0, -1, 0xFFFF, -0x10000], np.int32)
+    return lambda rng: (
+        *bytes_of(dtype)(rng),
+        *bytes_of(dtype)(rng),
+        *zero_points(dtype)(rng),
+        rng.choice(masks, VALUES),
+    )
+
+
 def integers_of(dtype: str) -> Callable[[Random], Arguments]:
     return lambda rng: (bytes_of(dtype)(rng)[0].astype(np.int32),)
 
@@ -182,6 +207,11 @@ ARGUMENTS: Mapping[str, Callable[[Random], Arguments]] = {
     "widen_i8": bytes_of("int8"),
     "pair_at_i8": lambda rng: (np.concatenate([*bytes_of("int8")(rng), *bytes_of("int8")(rng)]),),
     "pair_at_u8": lambda rng: (np.concatenate([*bytes_of("uint8")(rng), *bytes_of("uint8")(rng)]),),
+    "pair_at_i16": lambda rng: (rng.integers(-510, 511, 2 * VALUES).astype(np.int16),),
+    "pair_i8": masked_pairs("int8"),
+    "pair_u8": masked_pairs("uint8"),
+    "center_i8": lambda rng: (*bytes_of("int8")(rng), *zero_points("int8")(rng)),
+    "center_u8": lambda rng: (*bytes_of("uint8")(rng), *zero_points("uint8")(rng)),
     "dot_pair_i32": lambda rng: (integers(rng), pairs(rng), pairs(rng)),
     "widen_u8": bytes_of("uint8"),
     "narrow_i8": integers_of("int8"),
@@ -424,4 +454,4 @@ def test_declarations_agree_with_the_source(key: str) -> None:
 
 
 def vector_names(source: str) -> set[str]:
-    return set(re.findall(r"name_([if]32x\d+)\b", source))
+    return set(re.findall(r"name_([if]\d+x\d+)\b", source))

@@ -1,4 +1,4 @@
-"""Schedules of GEMM on pairs: every legal point is within its bounds, and the default is one."""
+"""Schedules of kernels on pairs: every legal point is within its bounds, and the default is one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mbgen.data import data_folder
-from mbgen.schedules.pairs import BLOCK_BYTES, OPERANDS, PairTile, divisors, pair_gemm_space, pair_tile
+from mbgen.schedules.pairs import (
+    BLOCK_BYTES,
+    OPERANDS,
+    PairTile,
+    RowTile,
+    divisors,
+    pair_depthwise_space,
+    pair_direct_space,
+    pair_gemm_space,
+    pair_tile,
+    row_tile,
+)
+from mbgen.schedules.space import Choice
 from mbgen.schedules.tile import tiles
 from mbgen.target import read_target
 
@@ -42,9 +54,20 @@ def test_why_points_are_illegal() -> None:
     assert space.reason(point | {"block": 2}) == f"a block of 2 tiles is more than {BLOCK_BYTES} bytes of pairs"
 
 
+def test_default_tiles_of_windows_by_name() -> None:
+    facts: dict[str, Choice] = {"oh": 48, "ow": 48, "ic": 3, "oc": 32}
+    assert row_tile(pair_direct_space(facts, TARGET).default) == RowTile(6, 16, 8)
+    assert row_tile(pair_direct_space(facts | {"ow": 1, "oc": 9}, TARGET).default) == RowTile(1, 8, 8)
+    assert row_tile(pair_depthwise_space(facts, TARGET).default) == RowTile(1, 8, 8)
+    space = pair_direct_space(facts, TARGET)
+    reason = space.reason(dict(space.default) | {"vectors": 4})
+    assert reason == "6 x 4 sums and their operands do not fit the registers"
+
+
 def test_divisors() -> None:
     assert [divisors(number) for number in (1, 7, 12)] == [[1], [1, 7], [1, 2, 3, 4, 6, 12]]
 
 
 def test_a_tile_in_words() -> None:
+    assert str(RowTile(6, 16, 8)) == "mr=6 nr=16 lanes=8"
     assert str(PairTile(6, 16, 8, 3, 2)) == "mr=6 nr=16 lanes=8 block=3 unroll=2"
