@@ -97,7 +97,9 @@ def test_which_windows_take_pairs() -> None:
     net.convolution(x, (3, 3), 8)
     net.convolution(x, (3, 3), 7)
     net.convolution(x, (3, 3), 8, dilation=(2, 2))
-    kernels = [kernel for kernel in lowered(net) if kernel.family in ("depthwise", "conv2d")][1:]  # after the one that feeds
+    kernels = [kernel for kernel in lowered(net) if kernel.family in ("depthwise", "conv2d")][
+        1:
+    ]  # after the one that feeds
     served = [" on pairs" in kernel.schedule for kernel in kernels]
     assert served == [True, False, False, False, False, True, False, False]
 
