@@ -45,6 +45,7 @@ EXISTING_FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type
 EXISTING_DIRECTORY = click.Path(exists=True, file_okay=False, readable=True, path_type=Path)
 EXISTING_PATH = click.Path(exists=True, readable=True, path_type=Path)
 
+MAX_THREADS = 256
 HELP_WIDTH = 110  # columns that the longest example needs
 
 Command = Callable[..., int]
@@ -152,6 +153,13 @@ def cli() -> None:
 )
 @click.option("--ram", type=size, help="Memory for the arena: bytes, 192K, 1M.  [default: the target's]")
 @click.option("--flash", type=size, help="Memory for code and weights.  [default: the target's]")
+@click.option(
+    "--threads",
+    type=click.IntRange(1, MAX_THREADS),
+    default=1,
+    show_default=True,
+    help="Threads for one inference, with OpenMP; not on microcontrollers.",
+)
 @click.option("--name", help="Prefix of the C symbols.")
 @click.option("--records", type=EXISTING_DIRECTORY, help="Schedule records of `mbgen tune`, not those that ship.")
 @click.option(

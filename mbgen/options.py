@@ -30,4 +30,5 @@ class CompileOptions:
     ram: int | None = None  # bytes
     flash: int | None = None  # bytes
     name: str | None = None  # prefix of the C symbols
+    threads: int = 1  # that run one inference
     records: Path | None = None  # folder of schedule records, instead of those that ship

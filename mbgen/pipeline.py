@@ -77,6 +77,11 @@ def plan_model(options: CompileOptions, progress: Progress) -> Planned:
         progress(STAGES[index], index, len(STAGES))
 
     target = load_target(options.target)
+    if options.threads > 1 and target.is_microcontroller:
+        raise InputError(
+            f"--threads {options.threads}: {target.name} is a microcontroller, whose libraries run in one thread; "
+            "leave --threads out"
+        )
     if options.name is not None:
         check_name(options.name)
     if options.preprocess is not None and options.preprocess not in PREPROCESSING:
@@ -90,10 +95,11 @@ def plan_model(options: CompileOptions, progress: Progress) -> Planned:
     step(2)
     simplified = simplify(source.graph)
     step(3)
-    planned = chosen_plan(
-        simplified.graph, options.optimize, options.ram or target.ram, options.flash or target.flash, target
-    )
-    check_ram(planned, source, options.ram or target.ram, target)
+    ram, flash = options.ram or target.ram, options.flash or target.flash
+    planned = chosen_plan(simplified.graph, options.optimize, ram, flash, target, options.threads)
+    check_ram(planned, source, ram, target)
+    if options.threads > 1:
+        target = replace(target, c_flags=(*target.c_flags, "-fopenmp"))
     return Planned(source, target, simplified, planned)
 
 
@@ -113,7 +119,7 @@ def compile_model(options: CompileOptions, progress: Progress) -> Network:
     from mbgen.lowering import lower  # TVM takes a second to import
 
     name = options.name or source.name
-    lowered = lower(graph, planned.plan, target, name, choose_from(records))
+    lowered = lower(graph, planned.plan, target, name, choose_from(records), options.threads)
     constant_bytes = sum(constant.nbytes for constant in lowered.constants)
     check_flash(constant_bytes, source, options.flash or target.flash, target)
     step(5)
@@ -136,6 +142,7 @@ def compile_model(options: CompileOptions, progress: Progress) -> Network:
             "optimize": options.optimize,
             "ram": options.ram,
             "flash": options.flash,
+            **({"threads": options.threads} if options.threads > 1 else {}),
         },
         test_input=image.reshape(-1),
         test_output=output.reshape(-1),
@@ -262,7 +269,9 @@ def quantized(source: Source, samples: Array, calibration: str) -> Source:
 # --- limits --------------------------------------------------------------------------------------------------------
 
 
-def chosen_plan(graph: Graph, optimize: Optimize, ram: int | None, flash: int | None, target: Target) -> Plan:
+def chosen_plan(
+    graph: Graph, optimize: Optimize, ram: int | None, flash: int | None, target: Target, threads: int = 1
+) -> Plan:
     """The plan for what is asked: for speed bands, where the core has kernels for them, or layers that run whole.
 
     Neither is taken where it would not fit `ram`, nor bands whose packed weights would not fit `flash`. Rows are what
@@ -276,7 +285,7 @@ def chosen_plan(graph: Graph, optimize: Optimize, ram: int | None, flash: int | 
             and (flash is None or packed_bytes(banded, graph) <= flash)
         ):
             return banded
-        made = plan(graph, "speed")
+        made = plan(graph, "speed" if threads == 1 else "threads")
         if ram is None or arena_bytes(made, target) <= ram:
             return made
     return plan(graph, "ram")

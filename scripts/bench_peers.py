@@ -121,7 +121,7 @@ def table(found: Sequence[Result]) -> str:
 
 def prepare(model: Model, threads: int, folder: Path) -> Files:
     """Compile and build mbgen's library, and write the same network for each runtime."""
-    options = CompileOptions("host", alpha=model.alpha, resolution=model.resolution, dtype=model.dtype)
+    options = CompileOptions("host", alpha=model.alpha, resolution=model.resolution, dtype=model.dtype, threads=threads)
     network = compile_model(options, lambda *_: None)
     write(render(network), folder / "library")
     build(network, folder / "library", folder / "library.so")

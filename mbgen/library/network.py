@@ -113,6 +113,11 @@ class Network:
         return arena_bytes(self.plan, self.target)
 
     @property
+    def threads(self) -> int:
+        """How many threads run one inference."""
+        return int(self.options.get("threads") or 1)
+
+    @property
     def constant_bytes(self) -> int:
         return sum(constant.nbytes for constant in self.lowered.constants)
 

@@ -63,6 +63,7 @@ class Program:
     windows_in_tail: bool
     input: str  # address of the row that comes or, without stages, of the whole input
     state: int  # bytes from the start of the arena to the count of rows
+    threads: int  # that share the loops marked for them
     bands: tuple[BandText, ...]  # instead of stages
     image: ImageRow | None  # where there are bands
 
@@ -99,6 +100,7 @@ def program(network: Network) -> Program:
         windows_in_tail=any(_is_window(network, layer) for layer in tail),
         input=_address(first, "int8"),  # memcpy takes any pointer
         state=plan.state,
+        threads=network.threads,
         bands=tuple(band_text(network, number) for number in range(len(plan.bands))),
         image=image_row(network) if plan.bands else None,
     )
@@ -180,12 +182,24 @@ def _statements(network: Network, layer: Layer) -> str | None:
     upwards = f"    for (int32_t oh = 0; oh < {rows.oh}; oh++) {{"
     downwards = f"    for (int32_t oh = {rows.oh - 1}; oh >= 0; oh--) {{"
     lines = [upwards if walk > 0 else downwards]
+    if network.threads > 1 and not _overlap(network, layer):
+        own = "private(window)" if window else ""
+        lines.insert(0, f"    {network.name.upper()}_PARALLEL({own})")
     if window:
         given = ["&window", f"&{network.name}_{layer.name}_rows", "oh"]
         if network.plan.stages:
             given.append(f"{network.name.upper()}_IN_ITS_SLOT")
         lines.append(joined(f"        {network.name}_find_rows(", given, ");"))
     return "\n".join([*lines, _call(network, layer, [source], target, 8), "    }"])
+
+
+def _overlap(network: Network, layer: Layer) -> bool:
+    """Whether the layer's output lies over its input, so that its rows must be made in order."""
+    buffers = {buffer.name: buffer for buffer in network.plan.buffers}
+    source, target = (buffers.get(network.plan.owner(tensor)) for tensor in (layer.inputs[0], layer.output))
+    if source is None or target is None:
+        return False
+    return source.offset < target.offset + target.size and target.offset < source.offset + source.size
 
 
 def _address(place: Place, dtype: DType, step: int = 0) -> str:

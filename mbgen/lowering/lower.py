@@ -74,10 +74,13 @@ from mbgen.target import Target
 MAX_POOL_PLACES = numerics.INT32_MAX // 2**8  # sums of bytes, and half the count that rounding adds
 
 
-def lower(graph: Graph, plan: Plan, target: Target, name: str, choose: Choose = default_schedule) -> LoweredNetwork:
+def lower(
+    graph: Graph, plan: Plan, target: Target, name: str, choose: Choose = default_schedule, threads: int = 1
+) -> LoweredNetwork:
     """Kernels for every layer of `graph`, run as `plan` says, on `target`; `name` is the prefix of all symbols.
 
-    `choose` gives each kernel's schedule from its space.
+    `choose` gives each kernel's schedule from its space. With more than one thread, kernels that make a whole layer say
+    which of their loops threads may share.
 
     Raises UnsupportedError, naming the layer, for what no kernel computes.
     """
@@ -94,7 +97,9 @@ def lower(graph: Graph, plan: Plan, target: Target, name: str, choose: Choose = 
         kernel = kernels.get((prepared.form, prepared.schedule))
         if kernel is None:
             symbol = f"{name}_{layer.name}_{_OPERATIONS[prepared.family]}"
-            kernel = kernels[prepared.form, prepared.schedule] = _kernel(prepared, layer, graph, target, name, symbol)
+            kernel = kernels[prepared.form, prepared.schedule] = _kernel(
+                prepared, layer, graph, target, name, symbol, threads > 1 and layer.name not in plan.rows
+            )
         symbols = {role: f"{name}_{layer.name}_{role}" for role in prepared.constants}
         for role, (data, summary) in prepared.constants.items():
             constants.append(Constant(symbols[role], data.reshape(-1), str(data.dtype), layer.name, summary))
@@ -135,9 +140,12 @@ def _argument(parameter: str, layer: Layer, symbols: Mapping[str, str], window: 
     return ActivationArgument(layer.inputs[index])
 
 
-def _kernel(prepared: Prepared, layer: Layer, graph: Graph, target: Target, name: str, symbol: str) -> Kernel:
+def _kernel(
+    prepared: Prepared, layer: Layer, graph: Graph, target: Target, name: str, symbol: str, shared: bool = False
+) -> Kernel:
     function = tir.lower(prepared.function())
-    printed = print_body(function, name, sorted(target.instruction_set))
+    parallel = shared and prepared.family in _SHARED_FAMILIES
+    printed = print_body(function, name, sorted(target.instruction_set), parallel=parallel)
     parameters = tuple(_parameter(variable) for variable in function.params)
     return Kernel(
         symbol=symbol,
@@ -158,6 +166,10 @@ def _parameter(variable: Any) -> Parameter | Scalar:
     elements = math.prod(int(extent) for extent in variable.shape)
     return Parameter(variable.name, str(variable.dtype), elements, variable.name != "output")
 
+
+# whose outermost loops are over rows or panels, each of which writes its own part of the output; where the last lies
+# over the one before, both write the same
+_SHARED_FAMILIES = ("pointwise", "dense")
 
 # what a kernel does, as the last part of its symbol; no constant's role is named like it
 _OPERATIONS = {

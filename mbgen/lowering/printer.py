@@ -55,17 +55,29 @@ class Printed:
     helpers: frozenset[str]
 
 
+class OuterLoop(NamedTuple):
+    """A loop that stands in no other: the number of its first line, and the buffers that it uses."""
+
+    line: int
+    buffers: frozenset[str]
+
+
 class PrinterError(Exception):
     """TIR that mbgen's own lowering should never have produced."""
 
 
-def print_body(function: tirx.PrimFunc, prefix: str, instruction_set: Iterable[str]) -> Printed:
+def print_body(
+    function: tirx.PrimFunc, prefix: str, instruction_set: Iterable[str], *, parallel: bool = False
+) -> Printed:
     """C statements of a lowered PrimFunc, indented once; `prefix` is the library's name.
 
-    Parameters keep the names of the PrimFunc's buffers.
+    Parameters keep the names of the PrimFunc's buffers. `parallel`: threads may share the outermost loops, whose turns
+    do not depend on each other; each has its own of the local buffers that one such loop uses alone.
     """
     printer = _Printer(prefix, tuple(instruction_set))
     printer.statement(function.body)
+    if parallel:
+        printer.share_outer_loops()
     return Printed("\n".join(printer.lines) + "\n", frozenset(printer.vectors), frozenset(printer.helpers))
 
 
@@ -82,8 +94,19 @@ class _Printer:
     lines: list[str] = field(default_factory=list)
     vectors: set[VectorType] = field(default_factory=set)
     helpers: set[str] = field(default_factory=set)
+    local: set[str] = field(default_factory=set)  # buffers of the function's own
+    used: set[str] = field(default_factory=set)  # of these, what the outermost loop that is being printed uses
+    outer: list[OuterLoop] = field(default_factory=list)
     depth: int = 1
     analyzer: Any = field(default_factory=sym.Analyzer)
+
+    def share_outer_loops(self) -> None:
+        """Mark the outermost loops for threads; the macro is the library's."""
+        for loop in reversed(self.outer):
+            others = frozenset().union(*(one.buffers for one in self.outer if one is not loop))
+            own = sorted(loop.buffers - others)
+            clause = f"private({', '.join(own)})" if own else ""
+            self.lines.insert(loop.line, f"    {self.prefix.upper()}_PARALLEL({clause})")
 
     # --- statements ------------------------------------------------------------------------------------------------
 
@@ -117,6 +140,7 @@ class _Printer:
         buffer = node.buffer
         element, lanes = _element(buffer)
         count = math.prod(int(extent) for extent in buffer.shape)
+        self.local.add(buffer.name)
         self.line(f"{self.c_type(element, lanes)} {buffer.name}[{count}];")
 
     @statement.register
@@ -126,8 +150,11 @@ class _Printer:
         self.analyzer.bind(node.loop_var, ir.Range.from_min_extent(node.min, node.extent))
         name = node.loop_var.name
         start, end = self.expression(node.min).text, self.expression(node.min + node.extent).text
+        first, self.used = len(self.lines), set() if self.depth == 1 else self.used
         self.block(f"for (int32_t {name} = {start}; {name} < {end}; {name}++) {{", node.body)
         self.line("}")
+        if self.depth == 1:
+            self.outer.append(OuterLoop(first, frozenset(self.used & self.local)))
 
     @statement.register
     def _(self, node: tirx.IfThenElse) -> None:
@@ -152,6 +179,7 @@ class _Printer:
     def _(self, node: tirx.BufferStore) -> None:
         (index,) = node.indices
         value = node.value
+        self.used.add(node.buffer.name)
         if isinstance(index, tirx.Ramp):
             self.line(f"{self.vector_store(node.buffer, index, value)};")
             return
@@ -194,6 +222,7 @@ class _Printer:
         return key
 
     def address(self, buffer: Any, index: Any, stride: int = 1) -> str:
+        self.used.add(buffer.name)
         if not isinstance(index, tirx.Ramp):
             return f"&{buffer.name}[{self.expression(index).text}]"
         if int(index.stride) != stride:
@@ -361,6 +390,7 @@ class _Printer:
     @expression.register
     def _(self, node: ir.TensorLoad) -> Text:
         (index,) = node.indices
+        self.used.add(node.source.name)
         if not isinstance(index, tirx.Ramp):
             return Text(f"{node.source.name}[{self.expression(index).text}]", PRIMARY)
         element, lanes = _dtype(node)

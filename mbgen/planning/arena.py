@@ -15,14 +15,19 @@ from mbgen.planning.place import place, pressure
 from mbgen.planning.rows import rows_of, streamable
 from mbgen.planning.sizes import aligned
 
-Objective = Literal["speed", "ram"]
+Objective = Literal["speed", "ram", "threads"]
 Stages = Sequence[Sequence[Layer]]
 
 PIPELINE = "row pipeline"
 
 
 def plan(graph: Graph, objective: Objective) -> Plan:
-    """The plan of least arena (`ram`), or one that streams as little and runs layers as whole as it can (`speed`)."""
+    """The plan of least arena (`ram`), or one that streams as little and runs layers as whole as it can (`speed`).
+
+    For `threads` nothing is streamed, so that every layer has all of its rows to share among them.
+    """
+    if objective == "threads":
+        return _plan(graph, [], overlap=False)
     choices = list(_prefixes(streamable(graph), graph)) or [[]]
     if objective == "speed":
         return _plan(graph, choices[0], overlap=False)

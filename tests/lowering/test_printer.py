@@ -401,3 +401,24 @@ def test_wrapping_changes_white_space_only(depth: int) -> None:
 )
 def test_float_literals_are_the_shortest_that_read_back(value: float, text: str) -> None:
     assert float_literal(value) == text
+
+
+def test_threads_share_the_outermost_loops_and_have_what_one_of_them_uses_alone() -> None:
+    def body() -> None:
+        x = parameter("x", (8,), "int32")
+        y = parameter("y", (8,), "int32")
+        both, alone = (T.alloc_buffer((8,), "int32") for _ in range(2))
+        for name, buffer in (("both", both), ("alone", alone)):
+            IRBuilder.name(name, buffer)
+        with T.serial(0, 8) as i:
+            IRBuilder.name("i", i)
+            T.buffer_store(both, x[i], [i])
+        with T.serial(0, 8) as i:
+            IRBuilder.name("i", i)
+            T.buffer_store(alone, both[i], [i])
+            T.buffer_store(y, alone[i], [i])
+
+    function = build(body)
+    lines = print_body(function, "net", (), parallel=True).body.splitlines()
+    assert [line.strip() for line in lines if "PARALLEL" in line] == ["NET_PARALLEL()", "NET_PARALLEL(private(alone))"]
+    assert [line for line in lines if "PARALLEL" not in line] == print_body(function, "net", ()).body.splitlines()
