@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mbgen.errors import InputError, MissingToolError, RefusedError
+from mbgen.errors import InputError, MissingToolError, RefusedError, TimeoutRefusedError
 
 CONNECT_SECONDS = 10
 SHORT_SECONDS = 60  # for what is not the program: a folder, a copy
@@ -88,7 +88,7 @@ def _call(remote: Remote, command: Sequence[str], seconds: float) -> str:
             check=False,
         )
     except subprocess.TimeoutExpired as late:
-        raise RefusedError(f"{remote.name}: the program did not end within {seconds:g} seconds") from late
+        raise TimeoutRefusedError(f"{remote.name}: the program did not end within {seconds:g} seconds") from late
     if done.returncode == 0:
         return done.stdout
     said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]

@@ -22,7 +22,7 @@ from mbgen.schedules.records import core_folder, write_records
 from mbgen.schedules.space import Point
 from mbgen.tuning.journal import Journal, Outcome
 from mbgen.tuning.tasks import Task, tasks_of
-from mbgen.tuning.trial import Job, build, measure, runner_for
+from mbgen.tuning.trial import Job, build, measure, runner_for, takes_time
 from mbgen.tuning.tune import Progress, Tuning, tune
 from mbgen.tuning.workers import Workers, local_workers, remote_workers, run_trials
 
@@ -60,10 +60,10 @@ def tune_model(network: CompileOptions, options: TuneOptions, progress: Progress
         raise InputError("this network has no kernel with a choice of schedules: there is nothing to tune")
     folder = core_folder(options.records, target)
     setting = {"core": folder.name, "runner": runner, "version": mbgen.__version__}
-    with Journal(folder / JOURNAL, setting) as journal, _workers(options) as workers:
+    with Journal(folder / JOURNAL, setting) as journal, _workers(options, takes_time(runner)) as workers:
 
         def measure_points(points: Sequence[tuple[Task, Point]], deadline: float) -> Iterator[tuple[int, Outcome]]:
-            jobs = [Job.of(task.graph, target, task.space.key, point) for task, point in points]
+            jobs = [Job.of(task.graph, target, task.space.key, point, runner) for task, point in points]
             return run_trials(workers, jobs, build, measure, deadline)
 
         return tune(
@@ -115,7 +115,7 @@ def require_packages(*names: str) -> None:
         raise MissingToolError(f"mbgen tune needs {', '.join(missing)}; install with: pip install 'mbgen[tune]'")
 
 
-def _workers(options: TuneOptions) -> AbstractContextManager[Workers]:
+def _workers(options: TuneOptions, one_at_a_time: bool) -> AbstractContextManager[Workers]:
     if options.workers is None:
-        return local_workers(options.jobs)
+        return local_workers(options.jobs, one_at_a_time)
     return remote_workers(options.workers, options.resource)

@@ -19,10 +19,14 @@ from mbgen.library import ModelInfo, Network, Rewrites, render, write
 from mbgen.library.text import C_TYPES
 from mbgen.lowering import lower
 from mbgen.measuring.emulator import marking, measure_program
+from mbgen.measuring.machines import Host, build_timed, check_machine, parse_machine, time_programs
 from mbgen.measuring.measurement import Unit
+from mbgen.measuring.serial_port import Port
+from mbgen.measuring.ssh import Remote
+from mbgen.measuring.timing import measured
 from mbgen.planning import plan
 from mbgen.reference import execute
-from mbgen.running import SECONDS_PER_MAC, START_SECONDS, build_program
+from mbgen.running import SECONDS_PER_MAC, START_SECONDS, build_program, read_manifest
 from mbgen.schedules.space import Choice, Chosen, Point, Space, default_schedule
 from mbgen.target import Target, load_target
 from mbgen.toolchain import require
@@ -30,6 +34,7 @@ from mbgen.tuning.journal import Outcome
 
 EMULATOR = "emulator"
 NAME = "task"
+MILLISECONDS = 30  # that a process of a timed trial measures for; there are some, one after another
 WRONG = "wrong result"  # what the program says of a kernel that does not agree with the reference
 
 
@@ -43,12 +48,14 @@ class Job:
     tensors: tuple[Tensor, ...] = field(repr=False)
     kernel: str  # key of the space that the point is of
     point: tuple[tuple[str, Choice], ...]
+    runner: str = EMULATOR
 
     @classmethod
-    def of(cls, graph: Graph, target: Target, kernel: str, point: Point) -> Job:
+    def of(cls, graph: Graph, target: Target, kernel: str, point: Point, runner: str = EMULATOR) -> Job:
         """The job of a graph of one layer."""
         (layer,) = graph.layers
-        return cls(target.name, graph.numerics, layer, tuple(graph.tensors.values()), kernel, tuple(point.items()))
+        tensors = tuple(graph.tensors.values())
+        return cls(target.name, graph.numerics, layer, tensors, kernel, tuple(point.items()), runner)
 
     @property
     def graph(self) -> Graph:
@@ -102,14 +109,32 @@ class Program:
     target: str
     executable: bytes = field(repr=False)
     seconds: float  # that it may take
+    runner: str = EMULATOR
 
 
 def runner_for(name: str | None, target: Target) -> str:
     """The runner that `--runner` names, or the target's own; InputError if trials cannot be measured with it."""
-    if name in (None, EMULATOR) and target.emulator is not None:
+    require(target, ["build"])
+    chosen = name or (Host().name if target.emulator is None else EMULATOR)
+    if chosen == EMULATOR:
+        if target.emulator is None:
+            raise InputError(f"--runner {EMULATOR}: {target.name} has none; choose host")
         require(target)
-        return EMULATOR
-    raise InputError(f"--runner {name}: trials for {target.name} cannot be measured with it; choose {EMULATOR}")
+    else:
+        check_machine(_machine(chosen), target)
+    return chosen
+
+
+def takes_time(runner: str) -> bool:
+    """Whether what the runner measures is spoilt by what else its machine does."""
+    return runner != EMULATOR
+
+
+def _machine(runner: str) -> Host | Remote:
+    machine = parse_machine(runner)
+    if isinstance(machine, Port):
+        raise InputError(f"--runner {runner}: a board runs what is flashed, and each trial is another program")
+    return machine
 
 
 def build(job: Job) -> Program | Outcome:
@@ -118,33 +143,43 @@ def build(job: Job) -> Program | Outcome:
         alone = network(job)
     except _IllegalError as error:
         return Outcome(None, cause="illegal", message=str(error))
-    main = _main(alone)
     with tempfile.TemporaryDirectory(prefix="mbgen-") as name:
         folder = Path(name)
-        write(render(alone), folder / "library")
+        library = folder / "library"
+        write(render(alone), library)
         try:
-            executable = build_program([folder / "library"], main, folder, marking())
+            if job.runner == EMULATOR:
+                executable = build_program([library], _main(alone), folder, marking())
+            else:
+                manifest, machine = read_manifest(library), _machine(job.runner)
+                executable = build_timed(library, manifest, machine, folder, milliseconds=MILLISECONDS)
         except MissingToolError:
             raise
         except MbgenError as error:
             return Outcome(None, cause="compile error", message=str(error))
         seconds = START_SECONDS + SECONDS_PER_MAC * sum(macs(layer, alone.graph) for layer in alone.graph.layers)
-        return Program(job.target, executable.read_bytes(), seconds)
+        return Program(job.target, executable.read_bytes(), seconds, job.runner)
 
 
 def measure(program: Program) -> Outcome:
     """Run a job's program: the figure of the kernel that it checked, or why there is none."""
+    target = load_target(program.target)
     with tempfile.TemporaryDirectory(prefix="mbgen-") as name:
         path = Path(name) / NAME
         path.write_bytes(program.executable)
         path.chmod(0o700)
         try:
-            total = measure_program(load_target(program.target), path, Path(name), program.seconds).total
+            if program.runner == EMULATOR:
+                total = measure_program(target, path, Path(name), program.seconds).total
+            else:
+                (reports,) = time_programs([path], target, _machine(program.runner), program.seconds)
+                total = measured(reports, False, 0)[0].total
         except TimeoutRefusedError as error:
             return Outcome(None, cause="timeout", message=str(error))
         except RefusedError as error:
             return Outcome(None, cause="wrong result" if WRONG in str(error) else "crash", message=str(error))
-    unit: Unit = "cycles~" if "cycles~" in total else "instructions"
+    units: tuple[Unit, ...] = ("seconds", "cycles~", "instructions")
+    unit = next(one for one in units if one in total)
     return Outcome(total[unit], unit)
 
 

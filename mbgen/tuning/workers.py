@@ -37,15 +37,20 @@ class Workers:
 
 
 @contextmanager
-def local_workers(processes: int | None = None) -> Iterator[Workers]:
-    """A process for each core, unless told otherwise; they end with this process, even if it is killed."""
+def local_workers(processes: int | None = None, one_at_a_time: bool = False) -> Iterator[Workers]:
+    """A process for each core, unless told otherwise; they end with this process, even if it is killed.
+
+    With `one_at_a_time` one of them does all the measuring, on a core that the others leave to it.
+    """
     pools: list[ProcessPoolExecutor] = []
 
     def make() -> Workers:
         context = multiprocessing.get_context("spawn")  # TVM and rich have threads, which do not survive a fork
-        pool = ProcessPoolExecutor(processes or os.cpu_count(), mp_context=context, initializer=_end_with_parent)
-        pools.append(pool)
-        return Workers(pool, pool, (BrokenExecutor,), make)
+        count = processes or os.cpu_count() or 1
+        counts = (max(count - 1, 1), 1) if one_at_a_time else (count,)
+        made = [ProcessPoolExecutor(each, mp_context=context, initializer=_end_with_parent) for each in counts]
+        pools.extend(made)
+        return Workers(made[0], made[-1], (BrokenExecutor,), make)
 
     try:
         yield make()

@@ -130,8 +130,56 @@ def test_programs_that_do_not_end_well_are_told_apart(
 def test_runners() -> None:
     assert runner_for(None, require_target("cortex-m0plus")) == EMULATOR
     assert runner_for("emulator", require_target("cortex-m0plus")) == EMULATOR
+    assert runner_for(None, require_target("host")) == "host"
+    assert runner_for("ssh:pi@board", require_target("cortex-a72")) == "ssh:pi@board"
+
+
+@pytest.mark.parametrize(
+    ("target", "runner", "message"),
+    [
+        (
+            "cortex-m0plus",
+            "stopwatch",
+            "there is no runner 'stopwatch'; choose emulator, host, ssh:USER@HOST[:PORT] or serial:PORT[:BAUD]",
+        ),
+        ("host", "emulator", "--runner emulator: host has none; choose host"),
+        (
+            "cortex-m0plus",
+            "serial:/dev/ttyACM0",
+            "--runner serial:/dev/ttyACM0: a board runs what is flashed, and each trial is another program",
+        ),
+        (
+            "cortex-a72",
+            "host",
+            "host: it cannot run code for cortex-a72; measure with --runner emulator or ssh:USER@HOST",
+        ),
+    ],
+)
+def test_runners_that_cannot_measure_trials(target: str, runner: str, message: str) -> None:
     with pytest.raises(InputError) as failure:
-        runner_for("stopwatch", load_target("cortex-m0plus"))
-    assert str(failure.value) == (
-        "--runner stopwatch: trials for cortex-m0plus cannot be measured with it; choose emulator"
-    )
+        runner_for(runner, require_target(target))
+    assert str(failure.value) == message
+
+
+def test_a_trial_on_this_machine_takes_time() -> None:
+    require_target("host")
+    task = next(task for task in reversed(tasks("host")) if task.space.family.startswith("gemm"))
+    program = build(Job.of(task.graph, load_target("host"), task.space.key, task.space.default, "host"))
+    assert isinstance(program, Program), program
+    outcome = measure(pickle.loads(pickle.dumps(program)))
+    assert (outcome.unit, outcome.cause) == ("seconds", None)
+    assert outcome.figure is not None
+    assert 0 < outcome.figure < 1
+
+
+def test_a_wrong_kernel_is_found_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    require_target("host")
+    task = next(task for task in reversed(tasks("host")) if task.space.family.startswith("gemm"))
+
+    def other(graph: Graph, image: Array) -> dict[str, Array]:
+        return {name: value + 1000 for name, value in execute(graph, image).items()}
+
+    monkeypatch.setattr("mbgen.tuning.trial.execute", other)
+    program = build(Job.of(task.graph, load_target("host"), task.space.key, task.space.default, "host"))
+    assert isinstance(program, Program), program
+    assert measure(program).cause == "wrong result"

@@ -51,6 +51,20 @@ def test_every_job_has_its_outcome(two: Workers) -> None:
     assert {found[index].cause for index in (1, 3, 5)} == {"illegal"}
 
 
+def measure_here(program: str) -> Outcome:
+    return Outcome(0.0, "seconds", message=str(os.getpid()))
+
+
+def test_where_time_is_measured_one_process_does_it() -> None:
+    with local_workers(3, one_at_a_time=True) as workers:
+        jobs = cast(list[Job], list(range(0, 12, 2)))
+        found = dict(run_trials(workers, jobs, cast(Any, build), cast(Any, measure_here), math.inf))
+        builder = workers.build.submit(os.getpid).result()
+    assert len(found) == 6
+    (measurer,) = {outcome.message for outcome in found.values()}
+    assert measurer != str(builder)
+
+
 def test_a_job_that_kills_its_worker_is_a_crash_and_the_others_are_measured() -> None:
     with local_workers(2) as workers:
         found = outcomes(workers, [2, 13, 4])
