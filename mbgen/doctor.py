@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from mbgen.measuring.llvm import VERSION
 from mbgen.target import Target, all_targets
 from mbgen.toolchain import Tool, status
 
@@ -41,8 +45,19 @@ def examine(targets: Sequence[Target] = ()) -> tuple[Need, ...]:
         Need(tool.program, tool.purpose, tuple(names), tool.packages, _program_version(tool))
         for tool, names in users.items()
     ]
-    litert = Need("ai-edge-litert", "compare TFLite models", (), (), _package_version("ai-edge-litert"))
-    return (*tools, *([] if targets else [litert]))
+    return (*tools, *([] if targets else _besides()))
+
+
+def _besides() -> tuple[Need, ...]:
+    """What no target needs to build and run, but `verify` and `bench` make use of."""
+    name = f"llvm-mca-{VERSION}"
+    found = shutil.which(name)
+    pricing = Tool(name, "run", (f"llvm-{VERSION}",), None if found is None else Path(found))
+    modelled = tuple(target.name for target in all_targets() if target.emulator and target.mca_cpu)
+    return (
+        Need(name, "model cycles", modelled, pricing.packages, _program_version(pricing)),
+        Need("ai-edge-litert", "compare TFLite models", (), (), _package_version("ai-edge-litert")),
+    )
 
 
 def install_command(needs: Sequence[Need]) -> str | None:
@@ -70,7 +85,8 @@ def _program_version(tool: Tool) -> str | None:
         timeout=VERSION_SECONDS,
         check=False,
     )
-    return next(iter(done.stdout.splitlines()), "").strip() or "of no version"
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    return next((line for line in lines if re.search(r"\d", line)), "of no version")
 
 
 def _package_version(name: str) -> str | None:

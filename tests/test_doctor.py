@@ -25,6 +25,8 @@ def test_every_tool_is_named_once_with_its_targets() -> None:
     assert needs["qemu-aarch64"].targets == ("cortex-a53", "cortex-a72", "cortex-a76")
     assert needs["arm-none-eabi-gcc"].packages == ("gcc-arm-none-eabi", "libnewlib-arm-none-eabi")
     assert needs["ai-edge-litert"].targets == ()
+    assert needs["llvm-mca-19"].packages == ("llvm-19",)
+    assert "cortex-m4" in needs["llvm-mca-19"].targets
     assert {name for need in needs.values() for name in need.targets} == {target.name for target in all_targets()}
 
 
