@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
+from mbgen.graph import Layer
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -158,6 +160,18 @@ class Plan:
         while tensor in self.alias:
             tensor = self.alias[tensor]
         return tensor
+
+    def apart(self, layer: Layer) -> bool:
+        """Whether the layer runs after the row pipeline and no byte of its inputs is one of its output's."""
+        if layer.name in self.streamed:
+            return False
+        buffers = {buffer.name: buffer for buffer in self.buffers}
+        target = buffers.get(self.owner(layer.output))
+        sources = [buffers[self.owner(name)] for name in layer.inputs if self.owner(name) in buffers]
+        return target is None or all(
+            target.offset + target.size <= source.offset or source.offset + source.size <= target.offset
+            for source in sources
+        )
 
     @property
     def streamed(self) -> tuple[str, ...]:

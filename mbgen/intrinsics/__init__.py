@@ -14,6 +14,9 @@ from mbgen.intrinsics.avx2_gemm import AVX2_GEMM
 from mbgen.intrinsics.dotprod import NEON_DOTPROD
 from mbgen.intrinsics.dsp import DSP
 from mbgen.intrinsics.helper import Helper
+from mbgen.intrinsics.mve import MVE
+from mbgen.intrinsics.mve_depthwise import MVE_DEPTHWISE
+from mbgen.intrinsics.mve_gemm import MVE_GEMM
 from mbgen.intrinsics.neon import NEON
 from mbgen.intrinsics.neon_gemm import NEON_GEMM
 from mbgen.intrinsics.neon_int8 import NEON_INT8
@@ -22,7 +25,12 @@ from mbgen.intrinsics.vector import portable
 
 __all__ = ["HELPERS", "Helper", "closure", "find"]
 
-_SETS = {"avx2": AVX2 + AVX2_GEMM, "neon": NEON + NEON_GEMM + NEON_INT8, "neon-dotprod": NEON_DOTPROD}
+_SETS = {
+    "avx2": AVX2 + AVX2_GEMM,
+    "mve": MVE + MVE_GEMM + MVE_DEPTHWISE,
+    "neon": NEON + NEON_GEMM + NEON_INT8,
+    "neon-dotprod": NEON_DOTPROD,
+}
 _PORTABLE = (*SCALAR, *portable(4), *portable(8), *DSP)
 
 HELPERS: Mapping[str, Helper] = MappingProxyType(

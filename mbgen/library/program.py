@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mbgen.graph import ITEM_BYTES, DType, Layer
+from mbgen.graph import ITEM_BYTES, Conv2D, DepthwiseConv2D, DType, Layer, is_pointwise
 from mbgen.kernel import ConstantArgument, WindowArgument
 from mbgen.library.bands import BandText, ImageRow, StepText, band_text, image_row
 from mbgen.library.network import Network, Place
@@ -112,6 +112,12 @@ def _is_window(network: Network, layer: Layer) -> bool:
     return call is not None and any(isinstance(argument, WindowArgument) for argument in call.arguments)
 
 
+def _runs_whole(network: Network, layer: Layer) -> bool:
+    """Whether a layer of windows has a kernel that finds them by itself, in whole tensors."""
+    windows = isinstance(layer, Conv2D | DepthwiseConv2D) and not is_pointwise(layer, network.graph)
+    return windows and not _is_window(network, layer)
+
+
 def _rows(network: Network, layer: Layer) -> dict[str, int]:
     """The values of a `struct NAME_rows` by member."""
     rows = network.plan.rows[layer.name]
@@ -173,7 +179,7 @@ def _statements(network: Network, layer: Layer) -> str | None:
     graph, walk = network.graph, network.plan.walks.get(layer.name)
     places = [(network.place(tensor.name), tensor.dtype) for tensor in graph.layer_inputs(layer)]
     output = network.place(layer.output), graph.layer_output(layer).dtype
-    if walk is None:
+    if walk is None or _runs_whole(network, layer):
         return _call(network, layer, [_address(*place) for place in places], _address(*output), 4)
     rows = network.plan.rows[layer.name]
     window = _is_window(network, layer)

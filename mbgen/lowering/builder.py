@@ -11,6 +11,8 @@ from tvm import tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
+from mbgen.lowering.tir import helper_statement
+
 __all__ = [
     "Loop",
     "T",
@@ -21,6 +23,7 @@ __all__ = [
     "local",
     "loop",
     "parameter",
+    "run",
     "scalar",
     "when",
     "widened",
@@ -103,6 +106,11 @@ def when(condition: Any | None) -> Iterator[None]:
         return
     with T.If(condition), T.Then():
         yield
+
+
+def run(name: str, *arguments: Any) -> None:
+    """A statement that calls the helper `name`, which reads and writes memory; Python's integers are int32."""
+    T.evaluate(helper_statement(name, *(constant(a, "int32") if isinstance(a, int) else a for a in arguments)))
 
 
 def constant(value: float, dtype: str) -> Any:

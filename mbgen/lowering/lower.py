@@ -58,7 +58,20 @@ from mbgen.kernel import (
     Scalar,
     WindowArgument,
 )
-from mbgen.lowering import bands, conv, elementwise, gemm, micro, neon_int8, pair_conv, pair_gemm, pool, softmax, tir
+from mbgen.lowering import (
+    bands,
+    conv,
+    elementwise,
+    gemm,
+    helium,
+    micro,
+    neon_int8,
+    pair_conv,
+    pair_gemm,
+    pool,
+    softmax,
+    tir,
+)
 from mbgen.lowering.epilogue import Epilogue, plain_epilogue, weighted_epilogue
 from mbgen.lowering.prepared import Context, Prepared
 from mbgen.lowering.printer import print_body
@@ -93,7 +106,7 @@ def lower(
         if layer.name in plan.banded and isinstance(layer, WeightedLayer):
             prepared = bands.prepare_banded(layer, graph, plan, Context(target, True, choose))
         else:
-            prepared = prepare(layer, graph, Context(target, layer.name in plan.rows, choose))
+            prepared = prepare(layer, graph, Context(target, layer.name in plan.rows, choose, plan.apart(layer)))
         kernel = kernels.get((prepared.form, prepared.schedule))
         if kernel is None:
             symbol = f"{name}_{layer.name}_{_OPERATIONS[prepared.family]}"
@@ -242,6 +255,7 @@ def _gemm(layer: WeightedLayer, graph: Graph, context: Context, rows: int, weigh
         if prepared is not None:
             return prepared
     prepared = _neon_gemm(layer, graph, context, rows, weights, family)
+    prepared = prepared or helium.prepare_gemm(layer, graph, context, rows, family)
     if prepared is not None:
         return prepared
     weight_dtype = graph.tensors[layer.weights].dtype
@@ -357,6 +371,9 @@ def _(layer: Conv2D, graph: Graph, context: Context) -> Prepared:
         _, oh, ow, _ = graph.layer_output(layer).shape
         rows = ow if context.by_row else oh * ow
         return _gemm(layer, graph, context, rows, weights[:, 0, 0, :], "pointwise")
+    helium_row = helium.prepare_conv(layer, graph, context, _window_form(layer, graph).window)
+    if helium_row is not None:
+        return helium_row
     pairs = _pair_convolution(layer, graph, context)
     if pairs is not None:
         return pairs
@@ -369,6 +386,9 @@ def _(layer: Conv2D, graph: Graph, context: Context) -> Prepared:
 
 @prepare.register
 def _(layer: DepthwiseConv2D, graph: Graph, context: Context) -> Prepared:
+    strips = helium.prepare_depthwise(layer, graph, context)
+    if strips is not None:
+        return strips
     pairs = _pair_convolution(layer, graph, context)
     if pairs is not None:
         return pairs

@@ -13,11 +13,15 @@ from mbgen.target import Target
 
 @dataclass(frozen=True)
 class Context:
-    """What a layer is prepared for: the core, whether it runs row by row, and who chooses schedules."""
+    """What a layer is prepared for: the core, whether it runs row by row, and who chooses schedules.
+
+    `whole`: its input and output are whole tensors that lie apart, so that a kernel may make them in any order.
+    """
 
     target: Target
     by_row: bool
     choose: Choose
+    whole: bool = False
 
 
 @dataclass(frozen=True)

@@ -405,6 +405,8 @@ class _Printer:
         if name == "tirx.address_of":
             (element,) = node.args
             return Text(f"&{self.expression(element).text}", UNARY)
+        if name == "tirx.buffer_data":
+            return Text(node.args[0].name, PRIMARY)
         if name == "prim.if_then_else":
             return self.ternary(*node.args)
         if name == "tirx.exp":
