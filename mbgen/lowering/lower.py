@@ -103,10 +103,7 @@ def lower(
         if isinstance(layer, Reshape):
             continue
         _check_indices(layer, graph)
-        if layer.name in plan.banded and isinstance(layer, WeightedLayer):
-            prepared = bands.prepare_banded(layer, graph, plan, Context(target, True, choose))
-        else:
-            prepared = prepare(layer, graph, Context(target, layer.name in plan.rows, choose, plan.apart(layer)))
+        prepared = prepare_planned(layer, graph, plan, target, choose)
         kernel = kernels.get((prepared.form, prepared.schedule))
         if kernel is None:
             symbol = f"{name}_{layer.name}_{_OPERATIONS[prepared.family]}"
@@ -126,6 +123,13 @@ def lower(
         prepared = bands.prepare_rows(first, graph)
         packing = _kernel(prepared, first, graph, target, name, f"{name}_{first.name}_pack")
     return LoweredNetwork(tuple(kernels.values()), tuple(calls), tuple(constants), packing)
+
+
+def prepare_planned(layer: Layer, graph: Graph, plan: Plan, target: Target, choose: Choose) -> Prepared:
+    """A layer as `plan` runs it: in a band, row by row or whole."""
+    if layer.name in plan.banded and isinstance(layer, WeightedLayer):
+        return bands.prepare_banded(layer, graph, plan, Context(target, True, choose))
+    return prepare(layer, graph, Context(target, layer.name in plan.rows, choose, plan.apart(layer)))
 
 
 def _check_indices(layer: Layer, graph: Graph) -> None:

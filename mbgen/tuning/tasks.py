@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mbgen.graph import Conv2D, Graph, Layer, Reshape, is_pointwise
-from mbgen.lowering.lower import prepare
-from mbgen.lowering.prepared import Context
+from mbgen.lowering.lower import prepare_planned
+from mbgen.lowering.prepared import Prepared
 from mbgen.plan import Plan
+from mbgen.planning import plan as make_plan
 from mbgen.schedules.space import Chosen, Space, default_schedule
 from mbgen.target import Target
 
@@ -32,26 +33,37 @@ class Task:
 
 
 def tasks_of(graph: Graph, plan: Plan, target: Target) -> tuple[Task, ...]:
-    """The tasks of a network that runs as `plan` says, in the order of first use."""
+    """The tasks of a network that runs as `plan` says, in the order of first use.
+
+    A kernel that a layer has only among others, in a band or over its own input, cannot be measured alone: it is none.
+    """
     found: dict[str, Task] = {}
     for layer in graph.layers:
-        if isinstance(layer, Reshape) or layer.name in plan.banded:  # bands are planned, not chosen
+        if isinstance(layer, Reshape):
             continue
-        by_row, spaces = layer.name in plan.rows, list[Space]()
-
-        def choose(space: Space, spaces: list[Space] = spaces) -> Chosen:
-            spaces.append(space)
-            return default_schedule(space)
-
-        prepared = prepare(layer, graph, Context(target, by_row, choose))
+        prepared, spaces = _prepared(layer, graph, plan, target)
+        if not spaces:
+            continue
+        alone, runs = _alone(layer, graph, layer.name in plan.rows)
+        _, measurable = _prepared(alone.layers[0], alone, make_plan(alone, "speed"), target)
         for space in spaces:
-            alone, runs = _alone(layer, graph, by_row)
             if space.key in found:
                 known = found[space.key]
                 found[space.key] = replace(known, runs=known.runs + runs)
-            else:
+            elif space.key in {one.key for one in measurable}:
                 found[space.key] = Task(layer.name, space, alone, runs, prepared.function)
     return tuple(found.values())
+
+
+def _prepared(layer: Layer, graph: Graph, plan: Plan, target: Target) -> tuple[Prepared, list[Space]]:
+    """A layer by its default schedule, and the spaces that it asked a choice of."""
+    spaces: list[Space] = []
+
+    def choose(space: Space) -> Chosen:
+        spaces.append(space)
+        return default_schedule(space)
+
+    return prepare_planned(layer, graph, plan, target, choose), spaces
 
 
 def _alone(layer: Layer, graph: Graph, by_row: bool) -> tuple[Graph, int]:

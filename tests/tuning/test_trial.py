@@ -46,7 +46,7 @@ def test_the_runs_of_a_task_are_the_networks() -> None:
 
 
 @pytest.mark.parametrize("optimize", ["speed", "ram"])
-@pytest.mark.parametrize("target", ["cortex-m0plus", "cortex-a72"])
+@pytest.mark.parametrize("target", ["cortex-m0plus", "cortex-m4", "cortex-m55", "cortex-a72"])
 def test_the_network_of_a_task_has_the_tasks_kernel(target: str, optimize: Optimize) -> None:
     """Whether a layer runs row by row or whole, its task asks for the same space."""
     for task in tasks(target, optimize):
