@@ -88,15 +88,25 @@ def _time(
     figures, latency = measured(reports, isinstance(machine, Port), emulator.FIRST_LAYER)
     loads = [throughput(report.load, report.hz) for report in reports if report.load is not None]
     best = max(loads, key=lambda load: load.per_second) if loads else None
-    found = summarise(manifest, target, machine.name, figures, max(report.core_hz for report in reports))
+    core_hz, cores = max(report.core_hz for report in reports), manifest.get("options", {}).get("threads") or 1
+    found = summarise(manifest, target, machine.name, figures, core_hz, cores)
     return replace(found, latency=latency, throughput=best)
 
 
 def summarise(
-    manifest: Mapping[str, Any], target: Target, runner: str, figures_of: Measurement, core_hz: float | None
+    manifest: Mapping[str, Any],
+    target: Target,
+    runner: str,
+    figures_of: Measurement,
+    core_hz: float | None,
+    cores: int = 1,
 ) -> Bench:
-    """The figures of a library by layer; `figures_of` has a segment for each; `core_hz` is the clock, if known."""
-    peak = target.peak_macs.get("float32" if manifest["numerics"] == "float32" else "int8")
+    """The figures of a library by layer; `figures_of` has a segment for each; `core_hz` is the clock, if known.
+
+    The peak is that of the `cores` that work on one inference.
+    """
+    one = target.peak_macs.get("float32" if manifest["numerics"] == "float32" else "int8")
+    peak = None if one is None else one * cores
 
     def speed(macs: int, figures: Mapping[Unit, float]) -> tuple[float | None, float | None]:
         cycles = _cycles(figures, core_hz)

@@ -72,19 +72,19 @@ static struct instance {
     int number;
     int failed;
     uint64_t runs;
-    uint64_t busy;  /* ticks of all its runs */
-    uint64_t ended; /* when its last run did */
+    uint64_t busy;    /* ticks of all its runs */
+    uint64_t started; /* when its first run did */
+    uint64_t ended;   /* when its last run did */
 } instances[MEASURE_INSTANCES];
 
 static void *run_instance(void *argument)
 {
     struct instance *instance = argument;
-    uint64_t start;
 
     instance->failed = measured_run(instance->number);
     pthread_barrier_wait(&all_ready);
-    start = instance->ended = measure_clock();
-    while (instance->ended - start < (uint64_t)LOAD_SECONDS * TICKS_IN_SECOND && !instance->failed) {
+    instance->started = instance->ended = measure_clock();
+    while (instance->ended - instance->started < (uint64_t)LOAD_SECONDS * TICKS_IN_SECOND && !instance->failed) {
         const uint64_t began = instance->ended;
 
         instance->failed = measured_run(instance->number);
@@ -98,7 +98,7 @@ static void *run_instance(void *argument)
 int measure_load(void)
 {
     uint64_t numbers[] = {MEASURE_INSTANCES, 0, 0, 0};
-    uint64_t start, end = 0;
+    uint64_t start = UINT64_MAX, end = 0;
     int failed = 0;
 
     pthread_barrier_init(&all_ready, NULL, MEASURE_INSTANCES + 1);
@@ -109,12 +109,12 @@ int measure_load(void)
         }
     }
     pthread_barrier_wait(&all_ready);
-    start = measure_clock();
     for (int i = 0; i < MEASURE_INSTANCES; i++) {
         pthread_join(instances[i].thread, NULL);
         failed |= instances[i].failed;
         numbers[1] += instances[i].runs;
         numbers[3] += instances[i].busy;
+        start = instances[i].started < start ? instances[i].started : start;
         end = instances[i].ended > end ? instances[i].ended : end;
     }
     numbers[2] = end - start;

@@ -141,34 +141,27 @@ static int measure_sections(uint64_t runs)
 static void measure_once(uint32_t hz)
 {
     const uint64_t budget = (uint64_t)hz * MEASURE_MILLISECONDS / 1000u;
-    uint64_t runs = LEAST_RUNS;
+    uint64_t runs = 0;
+    uint64_t taken = 0;
     uint64_t start;
 
     report_head(hz);
-    if (measured_check() != 0) {
+    if (measured_check() != 0) { /* which also warms up caches and branch predictors */
         measure_report("wrong", NULL, 0);
         return;
     }
-    start = measure_clock();
-    if (measured_run(0) != 0) { /* caches and branch predictors warm up */
-        measure_report("failed", NULL, 0);
-        return;
-    }
-    start = measure_clock() - start;
-    if (start != 0u) {
-        runs = budget / start < MOST_RUNS ? budget / start : MOST_RUNS;
-        runs = runs < LEAST_RUNS ? LEAST_RUNS : runs;
-    }
-    for (uint64_t run = 0; run < runs; run++) {
-        uint64_t numbers[2] = {run, 0};
+    while (runs < LEAST_RUNS || (runs < MOST_RUNS && taken < budget)) {
+        uint64_t numbers[2] = {runs, 0};
 
         start = measure_clock();
         if (measured_run(0) != 0) {
             measure_report("failed", NULL, 0);
-        return;
+            return;
         }
         numbers[1] = measure_clock() - start;
         measure_report("run", numbers, 2);
+        taken += numbers[1];
+        runs++;
     }
     start = measure_core_hz();
     measure_report("core", &start, 1);

@@ -95,6 +95,28 @@ def test_count_repeats_to_the_instruction(tmp_path: Path) -> None:
     assert instructions(blocks[0]) == instructions(blocks[1]) == 323
 
 
+def test_a_library_for_threads_is_counted_on_one(tmp_path: Path) -> None:
+    """Else the threads that wait would count, and no two counts would be the same."""
+    require_target("cortex-a72")
+    totals = []
+    for flags in ((), ("-fopenmp",)):
+        directory = tmp_path / f"library{len(flags)}"
+        write_tiny_library(directory, "cortex-a72")
+        path = directory / "manifest.json"
+        manifest = json.loads(path.read_text())
+        manifest["target"]["c_flags"] += flags
+        path.write_text(json.dumps(manifest))
+        network = directory / "src" / "tiny.c"
+        loop = "for (int i = 0; i < 12; ++i)"
+        assert loop in network.read_text()
+        network.write_text(network.read_text().replace(loop, f'_Pragma("omp parallel for num_threads(2)")\n    {loop}'))
+        folder = tmp_path / f"program{len(flags)}"
+        folder.mkdir()
+        target = load_target("cortex-a72")
+        totals.append(emulator.measure_library(directory, manifest, target, folder).total["instructions"])
+    assert totals[0] == totals[1]
+
+
 def test_unknown_runner(tmp_path: Path) -> None:
     write(render(make_network("int8", target="cortex-m4")), tmp_path / "tiny")
     with pytest.raises(
