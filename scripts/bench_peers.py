@@ -105,9 +105,12 @@ def results(model: Model, times: Mapping[str, Sequence[float]]) -> list[Result]:
     ]
 
 
+HEAD = f"{'model':<18} {'runtime':<30} {'median ms':>9} {'p95':>9} {'least':>9} {'of fastest peer':>16}"
+
+
 def table(found: Sequence[Result]) -> str:
-    """The results as text, one line a runtime."""
-    lines = [f"{'model':<18} {'runtime':<30} {'median ms':>9} {'p95':>9} {'least':>9} {'of fastest peer':>16}"]
+    """The results as text below HEAD, one line a runtime."""
+    lines = []
     for one in found:
         runtime = f"{PEERS[one.runtime].title} {one.version}"
         ratio = "-" if one.ratio is None else f"{one.ratio:.3f}"
@@ -276,6 +279,7 @@ def main() -> int:
         print(f"{PEERS[name].title} is not installed: pip install {PEERS[name].package}", file=sys.stderr)
     found: list[Result] = []
     print(f"{cpu_name()}, {settings.threads} thread(s), {settings.clock} time", file=sys.stderr)
+    print(HEAD, flush=True)
     for model in settings.models:
         names = [name for name in wanted if name not in missing and model.dtype in PEERS[name].dtypes]
         with tempfile.TemporaryDirectory(prefix="mbgen-") as folder:
@@ -285,7 +289,7 @@ def main() -> int:
                 print(f"{model}: {error}", file=sys.stderr)
                 return 1
             found += results(model, measure(model, files, names, settings))
-    print(table(found))
+        print(table([one for one in found if one.model == str(model)]), flush=True)
     if settings.json is not None:
         head = {"cpu": cpu_name(), "threads": settings.threads, "clock": settings.clock}
         settings.json.write_text(json.dumps({**head, "results": [asdict(one) for one in found]}, indent=2) + "\n")
