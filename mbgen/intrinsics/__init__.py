@@ -20,6 +20,7 @@ from mbgen.intrinsics.mve_gemm import MVE_GEMM
 from mbgen.intrinsics.neon import NEON
 from mbgen.intrinsics.neon_gemm import NEON_GEMM
 from mbgen.intrinsics.neon_int8 import NEON_INT8
+from mbgen.intrinsics.neon_rows import DOTPROD_ROWS, NEON_ROWS
 from mbgen.intrinsics.scalar import SCALAR
 from mbgen.intrinsics.vector import portable
 
@@ -28,8 +29,8 @@ __all__ = ["HELPERS", "Helper", "closure", "find"]
 _SETS = {
     "avx2": AVX2 + AVX2_GEMM,
     "mve": MVE + MVE_GEMM + MVE_DEPTHWISE,
-    "neon": NEON + NEON_GEMM + NEON_INT8,
-    "neon-dotprod": NEON_DOTPROD,
+    "neon": NEON + NEON_GEMM + NEON_INT8 + NEON_ROWS,
+    "neon-dotprod": NEON_DOTPROD + DOTPROD_ROWS,
 }
 _PORTABLE = (*SCALAR, *portable(4), *portable(8), *DSP)
 

@@ -5,6 +5,7 @@ A call covers a run of tiles: `count` times `mr` pixels by `nr` channels, whose 
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -18,6 +19,7 @@ from mbgen.intrinsics.neon_rescale import Kind, Rescale
 from mbgen.intrinsics.tile import asm_function
 
 PIXEL = 9  # the general register of pixel 0's address; the other pixels' follow
+COLUMNS = 110  # of a line of C, before NAME_ becomes the library's
 WEIGHTS, COUNTER = 14, 15  # general registers: the address of the weights, and what counts steps of k
 
 # tree: sums are spread over the k of a channel and added up at the end; 4 channels.
@@ -85,13 +87,13 @@ def run(tile: Tile, begin: Sequence[str], steps: Sequence[str], end: Sequence[st
     head = (
         f"/* count times: bytes of y[{tile.mr}][{tile.nr}] from bias[{tile.nr}] + x[{tile.mr}][k] * w; "
         f"pixels of y lie pitch apart.{comment} */",
-        f"static NAME_INLINE void name_{tile.name}({', '.join(arguments)})",
+        signature(tile.name, arguments),
     )
     source = asm_function(
         head,
         ["    const intptr_t y_pitch = pitch;", "    const intptr_t k_bytes = k;"],
         lines,
-        outputs=[f'[{name}] "+r"({name})' for name in ("y", "x", "count")],
+        outputs=[f'[{name}] "+&r"({name})' for name in ("y", "x", "count")],
         inputs=[
             *(f'[{name}] "r"({name})' for name in ("w", "bias", "y_pitch")),
             '[k] "r"(k_bytes)',
@@ -105,6 +107,12 @@ def run(tile: Tile, begin: Sequence[str], steps: Sequence[str], end: Sequence[st
         ],
     )
     return Helper(tile.name, source, meaning)
+
+
+def signature(name: str, arguments: Sequence[str]) -> str:
+    """The head of a helper without a result, in lines that can be read."""
+    head = f"static NAME_INLINE void name_{name}({', '.join(arguments)})"
+    return textwrap.fill(head, COLUMNS, subsequent_indent="    ", break_long_words=False)
 
 
 def load(name: str, registers: Sequence[int], first: int = 0) -> list[str]:

@@ -45,7 +45,7 @@ from mbgen.graph import (
     WeightedLayer,
     is_pointwise,
 )
-from mbgen.intrinsics import neon_tile
+from mbgen.intrinsics import neon_rows, neon_tile
 from mbgen.kernel import (
     ActivationArgument,
     Argument,
@@ -78,7 +78,7 @@ from mbgen.lowering.printer import print_body
 from mbgen.lowering.tiling import panels
 from mbgen.plan import Plan
 from mbgen.schedules.micro import micro_space, microtiles
-from mbgen.schedules.neon import runs_of, runs_space
+from mbgen.schedules.neon import row_form, row_space, runs_of, runs_space
 from mbgen.schedules.pairs import pair_depthwise_space, pair_direct_space, pair_gemm_space, pair_tile, row_tile
 from mbgen.schedules.space import Choice, Choose, default_schedule
 from mbgen.schedules.tile import Tile, channel_space, channel_tile, gemm_space, gemm_tile, lanes
@@ -399,6 +399,9 @@ def _(layer: DepthwiseConv2D, graph: Graph, context: Context) -> Prepared:
     weights = graph.constant(layer.weights)
     kh, kw, oc = weights.shape
     multiplier = oc // graph.layer_inputs(layer)[0].shape[3]
+    prepared = _neon_row(layer, graph, context) if multiplier == 1 else None
+    if prepared is not None:
+        return prepared
     # with a multiplier, neighbouring outputs read the same input: no vector load serves
     space = channel_space("depthwise", _facts(layer, graph), context.target, vectorized=multiplier == 1)
     chosen = context.choose(space)
@@ -413,6 +416,44 @@ def _facts(layer: Conv2D | DepthwiseConv2D, graph: Graph) -> dict[str, Choice]:
         kh, kw = graph.tensors[layer.weights].shape[1:3]
     extents = {"oh": output.shape[1], "ow": output.shape[2], "ic": x.shape[3], "oc": output.shape[3]}
     return {**extents, "window": f"{kh}x{kw}", "stride": "x".join(map(str, layer.stride)), "dtype": x.dtype}
+
+
+def _row_window(layer: Conv2D | DepthwiseConv2D, graph: Graph) -> conv.RowWindow:
+    weights = graph.tensors[layer.weights]
+    kh, kw = weights.shape[:2] if isinstance(layer, DepthwiseConv2D) else weights.shape[1:3]
+    (_, height, width, _), (_, oh, ow, _) = graph.layer_inputs(layer)[0].shape, graph.layer_output(layer).shape
+    bottom = (oh - 1) * layer.stride[0] + (kh - 1) * layer.dilation[0] - layer.padding.top >= height
+    padded_rows = layer.padding.top > 0 or bottom
+    return conv.RowWindow(width, ow, kh, kw, layer.stride[1], layer.dilation[1], layer.padding.left, padded_rows)
+
+
+def _neon_row(layer: DepthwiseConv2D, graph: Graph, context: Context) -> Prepared | None:
+    """An int8 depthwise row by AArch64's helpers; None where they cannot compute it."""
+    space = row_space(_facts(layer, graph), context.target)
+    rescaling = neon_int8.rescaling(layer, graph) if space is not None else None
+    if space is None or rescaling is None:
+        return None
+    (x,), weights = graph.layer_inputs(layer), graph.constant(layer.weights)
+    form = neon_int8.NeonRow(_row_window(layer, graph), x.shape[3], numerics.zero_point(x), rescaling)
+    chosen = context.choose(space)
+    row = form.helper(row_form(chosen.point))
+    if row is None:
+        return None
+    panelled = panels(weights.transpose(2, 0, 1), neon_rows.LANES)
+    return Prepared(
+        "depthwise",
+        form,
+        f"depthwise {row.form}",
+        lambda: neon_int8.define_row(form, row),
+        _arrays(
+            neon_rows.pack(panelled, row.form),
+            f"[3][3][{x.shape[3]}] in panels of {neon_rows.LANES} channels, as {row.form} read them",
+            _bias(layer, graph, folded=True),
+            rescaling.arrays,
+            lambda values: panels(values, neon_rows.LANES),
+        ),
+        chosen.source,
+    )
 
 
 def _convolution(
@@ -433,20 +474,8 @@ def _window_form(layer: Conv2D | DepthwiseConv2D, graph: Graph) -> conv.Convolut
     (x,), output = graph.layer_inputs(layer), graph.layer_output(layer)
     depthwise = isinstance(layer, DepthwiseConv2D)
     weights = graph.tensors[layer.weights]
-    kh, kw = weights.shape[:2] if depthwise else weights.shape[1:3]
-    _, height, width, channels = x.shape
-    _, oh, ow, oc = output.shape
-    bottom = (oh - 1) * layer.stride[0] + (kh - 1) * layer.dilation[0] - layer.padding.top >= height
-    window = conv.RowWindow(
-        width,
-        ow,
-        kh,
-        kw,
-        layer.stride[1],
-        layer.dilation[1],
-        layer.padding.left,
-        padded_rows=layer.padding.top > 0 or bottom,
-    )
+    channels, oc = x.shape[3], output.shape[3]
+    window = _row_window(layer, graph)
     # padded taps are skipped, so the zero point may be folded into the bias only where there are none
     zero_point = 0 if x.dtype == "float32" or not window.padded else numerics.zero_point(x)
     return conv.Convolution(

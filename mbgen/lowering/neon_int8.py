@@ -13,9 +13,10 @@ from tvm import tirx
 
 from mbgen import numerics
 from mbgen.graph import INTEGER_RANGE, Array, Graph, WeightedLayer
-from mbgen.intrinsics import neon_rescale, neon_tile
+from mbgen.intrinsics import neon_rescale, neon_rows, neon_tile
 from mbgen.intrinsics.neon_rescale import Kind
-from mbgen.lowering.builder import T, build, constant, grid, loop, parameter
+from mbgen.lowering.builder import T, build, constant, grid, loop, parameter, scalar
+from mbgen.lowering.conv import RowWindow
 from mbgen.lowering.epilogue import largest_sums, weighted_epilogue
 from mbgen.lowering.tiling import start
 from mbgen.lowering.tir import helper_statement
@@ -110,5 +111,79 @@ def define(form: NeonGemm, runs: Runs) -> tirx.PrimFunc:
                         )
                     )
                 first = last
+
+    return build(body)
+
+
+@dataclass(frozen=True)
+class NeonRow:
+    """One row of a depthwise convolution, one output channel for each of the input's, all int8.
+
+    Parameters as of conv.Convolution; the bias has the input's zero point folded in, which padding reads as.
+    """
+
+    window: RowWindow
+    channels: int
+    zero_point: int
+    rescaling: Rescaling
+
+    def helper(self, form: neon_rows.Form) -> neon_rows.Row | None:
+        """The helper that makes such a row; None if there is none."""
+        window = self.window
+        beyond = [
+            (window.column(ow, 0), window.column(ow, window.kw - 1) - window.width + 1) for ow in range(window.ow)
+        ]
+        left, right = beyond[0][0] == -1, beyond[-1][1] == 1
+        inner = beyond[int(left) : window.ow - int(right)]
+        if (window.kh, window.kw, window.dilation) != (3, 3, 1) or window.stride not in (1, 2):
+            return None
+        if self.channels < neon_rows.LANES or (window.ow == 1 and (left or right)):
+            return None
+        if (left and beyond[0][1] > 0) or (right and beyond[-1][0] < 0) or any(a < 0 or b > 0 for a, b in inner):
+            return None
+        return neon_rows.Row(form, window.stride, left, right, self.rescaling.kind)
+
+
+def define_row(form: NeonRow, row: neon_rows.Row) -> tirx.PrimFunc:
+    """By the helper of `row`: all whole panels of channels, then a rest, which lies over the one before it."""
+    window, rescale, lanes = form.window, form.rescaling, neon_rows.LANES
+    count, whole = tiles(form.channels, lanes), form.channels // lanes
+    reach = window.kh * window.width * form.channels  # nominal: rows may lie further apart
+    taps = neon_rows.TAPS[row.form]
+
+    def body() -> None:
+        x = parameter("input", (reach,), "int8")
+        rows = parameter("rows", (window.kh,), "int32")
+        begin = scalar("kh_begin") if window.padded_rows else constant(0, "int32")
+        end = scalar("kh_end") if window.padded_rows else constant(window.kh, "int32")
+        w = parameter("weights", (count, taps * lanes), "int8")
+        bias = parameter("bias", (count, lanes), "int32")
+        arrays = [parameter(name, (count, lanes), dtype) for name, dtype in rescale.parameters]
+        y = parameter("output", (window.ow, form.channels), "int8")
+        for name, first, many, channel in (
+            ("whole", 0, whole, 0),
+            ("rest", whole, count - whole, form.channels - lanes),
+        ):
+            if many:
+                with grid(name, {name: 1}):
+                    T.reads(x[0:reach], rows[0 : window.kh], w[0:count, 0 : taps * lanes], bias[0:count, 0:lanes])
+                    T.writes(y[0 : window.ow, channel : channel + many * lanes])
+                    T.evaluate(
+                        helper_statement(
+                            row.name,
+                            tirx.address_of(y[0, channel]),
+                            constant(form.channels, "int32"),
+                            tirx.address_of(x[channel]),
+                            tirx.address_of(rows[0]),
+                            begin,
+                            end,
+                            tirx.address_of(w[first, 0]),
+                            *(tirx.address_of(array[first, 0]) for array in (bias, *arrays)),
+                            *rescale.arguments,
+                            constant(form.zero_point, "int32"),
+                            constant(many, "int32"),
+                            constant(window.ow, "int32"),
+                        )
+                    )
 
     return build(body)

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mbgen.intrinsics import dotprod, neon_int8
+from mbgen.intrinsics import dotprod, neon_int8, neon_rows
 from mbgen.intrinsics.neon_tile import STEPS, Form
 from mbgen.schedules.micro import cover
 from mbgen.schedules.space import Choice, Point, Space
@@ -101,3 +101,16 @@ def runs_of(point: Point, facts: Mapping[str, Choice], target: Target) -> Runs:
 
 def _costs(form: Form, nr: int, highest: int, k: int, target: Target) -> dict[int, float]:
     return {mr: cost(form, mr, nr, k) for mr in itertools.takewhile(lambda mr: mr <= highest, sizes(target)[form, nr])}
+
+
+def row_space(facts: Mapping[str, Choice], target: Target) -> Space | None:
+    """The form of an int8 depthwise row; None on cores without helpers."""
+    if "neon" not in target.instruction_set:
+        return None
+    forms = ("dot", "taps") if "neon-dotprod" in target.instruction_set else ("taps",)
+    return Space("depthwise_neon_int8", facts, {"form": forms}, {"form": forms[0]})
+
+
+def row_form(point: Point) -> neon_rows.Form:
+    """The form of a point of `row_space`."""
+    return next(form for form in neon_rows.ROWS if form == point["form"])

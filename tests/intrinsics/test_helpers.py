@@ -23,7 +23,8 @@ from tests.support.tools import require_target
 
 Random = np.random.Generator
 # the others have tests of their own
-ELEMENTWISE = [key for key in HELPERS if not key.startswith("gemm_") and not key.endswith("@mve") and key not in TILES]
+ELSEWHERE = ("gemm_", "depthwise_")
+ELEMENTWISE = [k for k in HELPERS if not k.startswith(ELSEWHERE) and not k.endswith("@mve") and k not in TILES]
 Arguments = tuple[Array, ...]
 
 VALUES = 960  # for each helper, edges included: a multiple of every number of lanes

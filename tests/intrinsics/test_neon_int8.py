@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mbgen.graph import Array
-from mbgen.intrinsics import HELPERS, dotprod, neon_int8, neon_tile
+from mbgen.intrinsics import HELPERS, dotprod, neon_int8, neon_rows, neon_tile
 from mbgen.intrinsics.neon_rescale import MAGIC, Kind, Rescale
 from mbgen.intrinsics.neon_tile import Tile
 from mbgen.running import run_program
@@ -65,7 +65,7 @@ def constants(rescale: Rescale) -> tuple[str, str]:
     return "".join(map(array, names, rescale.per_channel)), ", ".join(names + given)
 
 
-def run(target_name: str, isa: str, keys: list[str], data: str, calls: list[str], folder: Path) -> list[Array]:
+def run(target_name: str, keys: list[str], data: str, calls: list[str], folder: Path) -> list[Array]:
     """What each call leaves in `y[PIXELS][PITCH]`."""
     target = require_target(target_name)
     main = [headers(keys), '#include <string.h>\n#include "harness.h"\n', definitions(keys, "net"), PRINT_BYTES, data]
@@ -99,7 +99,7 @@ def test_gemm_tiles_compute_what_the_meaning_says(name: str, isa: str, tmp_path:
         for tile, k in gemms(isa)
     ]
     keys = sorted({f"{tile.name}@{isa}" for tile, _ in gemms(isa)})
-    for (tile, k), y in zip(gemms(isa), run(name, isa, keys, data, calls, tmp_path), strict=True):
+    for (tile, k), y in zip(gemms(isa), run(name, keys, data, calls, tmp_path), strict=True):
         rescale, pixels = kinds[tile.kind], tile.mr * COUNT
         part = Rescale(tile.kind, tuple(values[: tile.nr] for values in rescale.per_channel), rescale.common)
         meaning = HELPERS[f"{tile.name}@{isa}"].meaning
@@ -109,6 +109,47 @@ def test_gemm_tiles_compute_what_the_meaning_says(name: str, isa: str, tmp_path:
         )
         np.testing.assert_array_equal(y, expected, err_msg=f"{tile.name}, k {k}")
         assert len(np.unique(expected)) > 3
+
+
+ROWS_OF = {"neon": neon_rows.ROWS["taps"], "neon-dotprod": neon_rows.ROWS["dot"]}
+WIDTHS = ((2, 0, 3), (4, 1, 3), (6, 0, 2), (9, 1, 2))  # outputs of a row, and which rows of its windows are no padding
+ZERO_POINT, PANELS = -7, 2
+
+
+def rows(isa: str) -> Iterator[tuple[neon_rows.Row, int, int, int]]:
+    for row in ROWS_OF[isa]:
+        for width in WIDTHS:
+            yield row, *width
+
+
+@pytest.mark.parametrize(("name", "isa"), [("cortex-a72", "neon"), ("cortex-a76", "neon-dotprod")])
+def test_depthwise_rows_compute_what_the_meaning_says(name: str, isa: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    channels, longest = PANELS * neon_rows.LANES, 2 * PIXELS + 1
+    x = rng.integers(-128, 128, (3, longest, PITCH), np.int8)
+    weights = rng.integers(-127, 128, (3, 3, channels), np.int8)
+    weights[:, :, 0], x[:, :2] = 127, -128  # the greatest products
+    bias = rng.integers(-20000, 20000, channels, np.int32)
+    kinds = rescales(rng, 74 * 74 * 3)
+    panelled = weights.transpose(2, 0, 1).reshape(PANELS, neon_rows.LANES, 3, 3)
+    data = array("x", x) + array("bias", bias) + array("w", neon_rows.pack(panelled, ROWS_OF[isa][0].form))
+    data += "".join(constants(one)[0] for one in kinds.values())
+    data += f"static const int32_t rows[3] = {{0, {longest * PITCH}, {2 * longest * PITCH}}};\n"
+    calls = [
+        f"net_{row.name}(y, {PITCH}, x, rows, {begin}, {end}, w, bias, {constants(kinds[row.kind])[1]}, "
+        f"{ZERO_POINT}, {PANELS}, {ow});"
+        for row, ow, begin, end in rows(isa)
+    ]
+    keys = [f"{row.name}@{isa}" for row in ROWS_OF[isa]]
+    for (row, ow, begin, end), y in zip(rows(isa), run(name, keys, data, calls, tmp_path), strict=True):
+        rescale = kinds[row.kind]
+        part = Rescale(row.kind, tuple(values[:channels] for values in rescale.per_channel), rescale.common)
+        seen = x[:, : row.stride * (ow - 1) + 3 - row.left - row.right, :channels].copy()
+        seen[:begin], seen[end:] = ZERO_POINT, ZERO_POINT
+        expected = np.full((PIXELS, PITCH), UNTOUCHED, np.int8)
+        meaning = HELPERS[f"{row.name}@{isa}"].meaning
+        expected[:ow, :channels] = meaning(seen, weights, bias, row, ZERO_POINT, part)
+        np.testing.assert_array_equal(y, expected, err_msg=f"{row.name}, {ow} outputs")
 
 
 @pytest.mark.parametrize(
@@ -126,6 +167,10 @@ def test_kernels_compile_without_a_warning(compiler: str, flags: tuple[str, ...]
             given = {"fixed": "b, b, 0, 0, 0", "scale": "f, 0, 0, 0", "magic": "f, 1.0F"}[tile.kind]
             keys.append(f"{tile.name}@{isa}")
             calls.append(f"    net_{tile.name}(y, 40, y, y, b, {given}, 32, 1);\n")
+        for row in ROWS_OF[isa]:
+            given = {"fixed": "b, b, 0, 0, 0", "scale": "f, 0, 0, 0", "magic": "f, 1.0F"}[row.kind]
+            keys.append(f"{row.name}@{isa}")
+            calls.append(f"    net_{row.name}(y, 40, y, b, 0, 3, y, b, {given}, 0, 1, 8);\n")
     head = "void user(int8_t *y, const int32_t *b, const float *f)"
     text = headers(keys) + definitions(keys, "net") + f"{head};\n"
     (tmp_path / "user.c").write_text(f"{text}{head}\n{{\n{''.join(calls)}}}\n")

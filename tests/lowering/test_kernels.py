@@ -100,6 +100,10 @@ def weighted_layers(net: LayerNetwork, dtype: DType) -> None:
     net.convolution(net.feed((1, 7, 7, 13), dtype), (2, 3), 13, depthwise=True, stride=(3, 1), dilation=(2, 2))
     net.convolution(net.feed((1, 1, 1, 1), dtype), (3, 3), 4, depthwise=True, padding=Padding(1, 1, 1, 1))
     net.convolution(net.feed((1, 5, 5, 8), dtype), (3, 3), 8, depthwise=True, multiplier=3.1, clamp="relu")
+    net.convolution(net.feed((1, 5, 4, 64), dtype), (1, 1), 21, clamp="relu6", kind="pointwise")
+    net.convolution(net.feed((1, 6, 7, 20), dtype), (3, 3), 20, depthwise=True, padding=Padding(1, 1, 1, 1))
+    net.convolution(net.feed((1, 8, 8, 11), dtype), (3, 3), 11, depthwise=True, **down)  # type: ignore[arg-type]
+    net.convolution(net.feed((1, 2, 2, 9), dtype), (3, 3), 9, depthwise=True, **down)  # type: ignore[arg-type]
     net.dense(net.feed((1, 9), dtype), 2)
     net.dense(net.feed((1, 16), dtype), 1001, bias=False)
     net.dense(net.feed((1, 5), dtype), 32, multiplier=1.2)
