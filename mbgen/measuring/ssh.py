@@ -5,6 +5,7 @@ Knows OpenSSH's command lines. May not know what the program prints.
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 import shutil
@@ -61,7 +62,9 @@ def run_remote(remote: Remote, program: Path, seconds: float) -> str:
         there = f"{folder}/{program.name}"
         _call(remote, [*_command(remote, "scp", "-P"), "-q", str(program), f"{remote.login}:{there}"], SHORT_SECONDS)
         words = " ".join(map(shlex.quote, [*remote.prefix, there]))
-        return _ssh(remote, f"cd {folder} && exec {words}", seconds)
+        # What ssh started goes on when ssh has ended; `timeout`, where there is one, ends it.
+        limit = f"$(command -v timeout >/dev/null && echo timeout {math.ceil(seconds) + 1})"
+        return _ssh(remote, f"cd {folder} && exec {limit} {words}", seconds)
     finally:
         _ssh(remote, f"rm -rf {folder}", SHORT_SECONDS)
 

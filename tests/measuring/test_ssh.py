@@ -105,8 +105,10 @@ def test_a_program_that_fails(remote: Remote, tmp_path: Path) -> None:
 
 def test_a_program_that_hangs(remote: Remote, tmp_path: Path) -> None:
     with pytest.raises(RefusedError) as refused:
-        run_remote(remote, script(tmp_path, "sleep 5"), 1)
+        run_remote(remote, script(tmp_path, f"sleep 3; touch {tmp_path}/went-on"), 1)
     assert str(refused.value) == f"{remote.name}: the program did not end within 1 seconds"
+    time.sleep(3)
+    assert not (tmp_path / "went-on").exists()
 
 
 def test_a_machine_that_does_not_answer(tmp_path: Path) -> None:
