@@ -243,7 +243,10 @@ def test_the_arduino_sketch_runs_the_self_test(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["platformio", "arduino"])
-def test_platformio_reads_its_manifest_and_arduinos(kind: PackageKind, tmp_path: Path) -> None:
+def test_platformio_reads_its_manifest_and_arduinos(
+    kind: PackageKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLATFORMIO_CORE_DIR", str(tmp_path / "core"))  # not in the home folder
     from platformio.package.manifest.parser import ManifestParserFactory
     from platformio.package.manifest.schema import ManifestSchema
 
