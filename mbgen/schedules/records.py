@@ -21,6 +21,7 @@ from mbgen.schedules.space import Choice, Choose, Chosen, Point, Space, default_
 from mbgen.target import HOST, Target
 
 SUFFIX = ".jsonl"
+NEAR = 4.0  # product of the extents' ratios up to which a record serves another kernel; the default knows more beyond
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,10 @@ class Record:
 
 
 def choose_from(records: Iterable[Record]) -> Choose:
-    """The kernel's own record, else the nearest of the same structure whose point is legal, else the default."""
+    """The kernel's own record, else the nearest of the same structure whose point is legal, else the default.
+
+    A record whose kernel is further away than NEAR does not serve.
+    """
     exact, alike = {}, dict[tuple[tuple[str, str], ...], list[Record]]()
     for record in records:
         exact[record.key] = record
@@ -88,6 +92,7 @@ def choose_from(records: Iterable[Record]) -> Choose:
         if own is not None and space.reason(own.point) is None:
             return Chosen(own.point, f"record {own.digest}")
         others = [one for one in alike.get(space.structure, ()) if set(one.facts) == set(space.facts)]
+        others = [one for one in others if one.distance(space.facts) <= math.log(NEAR)]
         for near in sorted(others, key=lambda one: (one.distance(space.facts), one.line)):
             if space.reason(near.point) is None:
                 return Chosen(near.point, f"nearest record {near.digest}")

@@ -62,6 +62,12 @@ def test_then_the_nearest_in_the_logarithm_of_its_extents() -> None:
     assert (chosen.point, chosen.source) == (near.point, f"nearest record {near.digest}")
 
 
+def test_a_record_of_far_larger_extents_does_not_serve() -> None:
+    assert choose_from([record(15)])(space(4)).source == f"nearest record {record(15).digest}"
+    assert choose_from([record(17)])(space(4)).source == "default"
+    assert choose_from([record(12, 16)])(space(4)).source == "default"
+
+
 def test_a_record_of_another_structure_does_not_serve() -> None:
     assert choose_from([record(4, dtype="float32")])(space(4)).source == "default"
     other = Record("gemm", {"m": 4, "dtype": "int8"}, {"mr": 2, "nr": 2}, 1, 1, "cycles~", 1, "0.1")
@@ -73,7 +79,7 @@ def test_what_is_illegal_here_does_not_serve() -> None:
     own = record(4, point={"mr": 4, "nr": 4})
     old = record(5, point={"mr": 2})
     large = record(6, point={"mr": 6, "nr": 1})
-    fits = record(64, point={"mr": 4, "nr": 2})
+    fits = record(12, point={"mr": 4, "nr": 2})
     assert choose_from([own, old, large])(space(4)).source == "default"
     assert choose_from([own, old, large, fits])(space(4)).point == fits.point
 
