@@ -13,6 +13,7 @@ from mbgen.intrinsics.avx2 import AVX2
 from mbgen.intrinsics.avx2_gemm import AVX2_GEMM
 from mbgen.intrinsics.dotprod import NEON_DOTPROD
 from mbgen.intrinsics.dsp import DSP
+from mbgen.intrinsics.dsp_bytes import DSP_BYTES
 from mbgen.intrinsics.helper import Helper
 from mbgen.intrinsics.mve import MVE
 from mbgen.intrinsics.mve_depthwise import MVE_DEPTHWISE
@@ -32,7 +33,7 @@ _SETS = {
     "neon": NEON + NEON_GEMM + NEON_INT8 + NEON_ROWS,
     "neon-dotprod": NEON_DOTPROD + DOTPROD_ROWS,
 }
-_PORTABLE = (*SCALAR, *portable(4), *portable(8), *DSP)
+_PORTABLE = (*SCALAR, *portable(4), *portable(8), *DSP, *DSP_BYTES)
 
 HELPERS: Mapping[str, Helper] = MappingProxyType(
     {helper.name: helper for helper in _PORTABLE}

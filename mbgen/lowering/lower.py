@@ -60,6 +60,7 @@ from mbgen.kernel import (
 )
 from mbgen.lowering import (
     bands,
+    byte_gemm,
     conv,
     elementwise,
     gemm,
@@ -75,8 +76,11 @@ from mbgen.lowering import (
 from mbgen.lowering.epilogue import Epilogue, plain_epilogue, weighted_epilogue
 from mbgen.lowering.prepared import Context, Prepared
 from mbgen.lowering.printer import print_body
+from mbgen.lowering.rescale import levels, sums
 from mbgen.lowering.tiling import panels
 from mbgen.plan import Plan
+from mbgen.planning.bands import lowest
+from mbgen.schedules.byte_gemm import byte_space, byte_tile
 from mbgen.schedules.micro import micro_space, microtiles
 from mbgen.schedules.neon import row_form, row_space, runs_of, runs_space
 from mbgen.schedules.pairs import pair_depthwise_space, pair_direct_space, pair_gemm_space, pair_tile, row_tile
@@ -265,6 +269,9 @@ def _gemm(layer: WeightedLayer, graph: Graph, context: Context, rows: int, weigh
     weight_dtype = graph.tensors[layer.weights].dtype
     form = gemm.Gemm(rows, n, k, output.dtype, weight_dtype, _weight_zero_point(layer, graph), epilogue)
     facts = {"m": rows, "n": n, "k": k, "dtype": x.dtype, "epilogue": epilogue.kind}
+    plain_dsp = {"dsp", "mve"} & context.target.instruction_set == {"dsp"}
+    if plain_dsp and weight_dtype == "int8" and form.weight_zero_point == 0:
+        return _byte_gemm(layer, graph, context, rows, weights, family)
     if k % 2 == 0 and _has_pairs(n, weight_dtype, form.weight_zero_point, context.target):
         pairs = context.choose(pair_gemm_space(facts, context.target))
         pair_schedule = pair_tile(pairs.point)
@@ -323,6 +330,39 @@ def _micro_gemm(
             _bias(layer, graph, folded=False),
             {},
             lambda values: panels(values, tiled.nr),
+        ),
+        chosen.source,
+    )
+
+
+def _byte_gemm(
+    layer: WeightedLayer, graph: Graph, context: Context, rows: int, weights: Array, family: str
+) -> Prepared:
+    """A GEMM on bytes by the DSP extension."""
+    (x,), output = graph.layer_inputs(layer), graph.layer_output(layer)
+    n, k = weights.shape
+    chosen = context.choose(byte_space({"m": rows, "n": n, "k": k, "dtype": x.dtype}))
+    mr, nr = byte_tile(chosen.point)
+    epilogue, arrays = weighted_epilogue(layer, graph)
+    least, shift, bias = lowest(layer, output), None, _bias(layer, graph, folded=True)
+    if epilogue.kind != "single":
+        over = sums(layer, graph, 0, *INTEGER_RANGE[x.dtype])
+        made = levels(layer, graph, over, np.zeros(n, np.int64), np.full(n, 1 << 18))
+        if made.scales is not None and made.patches.shape[1] == 0:
+            shift, bias = made.shift, (bias.astype(np.int64) + made.offset).astype(np.int32)
+            arrays = {"multiplier": made.scales[:, 0], "addend": made.scales[:, 1]}
+    form = byte_gemm.ByteGemm(rows, n, k, mr, nr, x.dtype, shift, least, epilogue)
+    return Prepared(
+        family,
+        form,
+        f"gemm of bytes mr={mr} nr={nr}",
+        lambda: byte_gemm.define(form),
+        _arrays(
+            byte_gemm.pack_weights(weights, nr),
+            f"[{n}][{k}] in panels of {nr} output channels, four k a step",
+            bias,
+            arrays,
+            lambda values: panels(values, nr),
         ),
         chosen.source,
     )

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mbgen.graph import Array
-from mbgen.intrinsics import HELPERS, closure
+from mbgen.graph import INTEGER_RANGE, Array
+from mbgen.intrinsics import HELPERS, closure, dsp_bytes
 from mbgen.intrinsics.dsp import (
     FIELD_BITS,
     TILES,
@@ -26,8 +26,9 @@ from mbgen.running import run_program
 from tests.support.tools import require_target
 
 RANDOM = np.random.default_rng(0)
-C_TYPES = {"int32": "int32_t", "int64": "int64_t", "uint16": "uint16_t"}
+C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int32": "int32_t", "int64": "int64_t", "uint16": "uint16_t"}
 ROUNDS = 8
+NAMES = TILES | {helper.name for helper in dsp_bytes.DSP_BYTES}
 
 Trial = tuple[dict[str, Array], str, Array]  # arrays by name, the call, and what it must leave in `got`
 
@@ -99,6 +100,17 @@ def windows(stride: int, outputs: int) -> Trial:
     return {"x": rows, "w": w}, call, depthwise(rows, w, stride, outputs)
 
 
+def byte_products(mr: int, nr: int, dtype: str) -> Trial:
+    """k of every remainder by 4, at any address."""
+    k, start = int(RANDOM.integers(1, 90)), RANDOM.integers(-1000, 1000, mr * nr, np.int32)
+    x = RANDOM.integers(*INTEGER_RANGE[dtype], (mr, k), np.dtype(dtype), endpoint=True)
+    w = RANDOM.integers(-128, 128, (nr, k), np.int8)
+    call = f"for (int i = 0; i < {mr * nr}; i++) {{ got[i] = start[i]; }} "
+    call += f"tile_{dsp_bytes.name(mr, nr, dtype)}(got, x, w, {k});"
+    expected = start + dsp_bytes.byte_sums(x, w).reshape(-1)
+    return {"x": x, "w": dsp_bytes.pack(w), "start": start}, call, expected.astype(np.int32)
+
+
 TRIALS: dict[str, Callable[[], Trial]] = {
     "packed_sums of 77": lambda: sums(77, 1),
     "packed_sums of 3 x 9": lambda: sums(9, 3),
@@ -111,6 +123,11 @@ TRIALS: dict[str, Callable[[], Trial]] = {
     "patched_levels": lambda: patched(6, 3),
     "levels_x6": lambda: rescaled(6),
     "levels_x3": lambda: rescaled(3),
+    **{
+        dsp_bytes.name(mr, nr, dtype): functools.partial(byte_products, mr, nr, dtype)
+        for mr, nr in dsp_bytes.TILES
+        for dtype in ("int8", "uint8")
+    },
     **{f"depthwise_s{s}x{n}": functools.partial(windows, s, n) for s in (1, 2) for n in (3, 6)},
 }
 
@@ -122,7 +139,7 @@ def array(name: str, values: Array) -> str:
 
 
 def test_every_tile_is_tried() -> None:
-    assert {name.partition(" ")[0] for name in TRIALS} == TILES
+    assert {name.partition(" ")[0] for name in TRIALS} == NAMES
 
 
 @pytest.mark.parametrize("name", ["host", "cortex-m4", "cortex-m7", "cortex-m33"])
@@ -138,7 +155,7 @@ def test_tiles_compute_what_the_meaning_says(name: str, tmp_path: Path) -> None:
         functions += f"    int wrong = 0;\n\n    {call}\n    for (int i = 0; i < {expected.size}; i++) {{\n"
         functions += "        wrong += got[i] != expected[i];\n    }\n    return wrong;\n}\n"
         calls += f'    harness_print(trial_{number}() ? "wrong\\n" : "right\\n");\n'
-    helpers = "".join(HELPERS[key].text("tile") for key in closure(sorted(TILES)))
+    helpers = "".join(HELPERS[key].text("tile") for key in closure(sorted(NAMES)))
     inline = "#define TILE_INLINE inline __attribute__((always_inline))\n"
     main = f'#include <stdint.h>\n#include "harness.h"\n{inline}{helpers}{functions}'
     printed = run_program([tmp_path], f"{main}int main(void)\n{{\n{calls}    return 0;\n}}\n").split()
