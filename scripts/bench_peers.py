@@ -40,7 +40,7 @@ DEFAULT_MODELS = "float32:1.0/224,float32:0.25/96,int8:1.0/224,int8:0.25/96,int8
 TURN_SECONDS = 0.06  # of one runtime, before the next has its turn
 WARM_UP_RUNS = 3  # at the start of a turn, since the turns before have emptied the caches; their times do not count
 # of a runtime's output with mbgen's: other rounding in 28 layers of random weights, and still far above another image's
-LEAST_CORRELATION = {"float32": 0.9999, "int8": 0.85}
+LEAST_CORRELATION = {"float32": 0.999, "int8": 0.85}
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 

@@ -103,7 +103,8 @@ def load_onnxruntime(files: Files, threads: int) -> Loaded:
     options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(files.path("model.onnx"), options, providers=["CPUExecutionProvider"])
     binding = session.io_binding()
-    binding.bind_cpu_input(session.get_inputs()[0].name, nchw(files.input))
+    image = onnxruntime.OrtValue.ortvalue_from_numpy(nchw(files.input))  # a copy, kept by the binding
+    binding.bind_ortvalue_input(session.get_inputs()[0].name, image)
     binding.bind_output(session.get_outputs()[0].name)
     return Loaded(lambda: session.run_with_iobinding(binding), lambda: binding.copy_outputs_to_cpu()[0].reshape(-1))
 
@@ -152,7 +153,7 @@ def load_ncnn(files: Files, threads: int) -> Loaded:
     net.opt.use_bf16_storage = False
     net.load_param(str(files.path("model.param")))
     net.load_model(str(files.path("model.bin")))
-    image = ncnn.Mat(nchw(files.input)[0])
+    image = ncnn.Mat(nchw(files.input)[0]).clone()  # a Mat of its own, not a view of an array that goes
     found: list[Any] = []
 
     def run() -> None:
