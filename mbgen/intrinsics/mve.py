@@ -113,28 +113,39 @@ static NAME_INLINE void name_fill_i8(int32_t *y, int32_t value, int32_t words)
 )
 
 
-def _each_pixel(load: Sequence[str], moved: Sequence[str], inputs: Sequence[str]) -> str:
+def _each_pixel(body: Sequence[str], moved: Sequence[str], inputs: Sequence[str]) -> str:
     """A loop over pixels, in the lanes below `count`.
 
-    Addresses in `moved` move on by their step: with an instruction where it fits one, else by an addition.
+    `x+x_step` in `body` is an address that moves on by its step: with the instruction where it fits one, and then two
+    pixels at a time, else by an addition.
     """
-    branches = []
-    for immediate in (True, False):
-        lines = [re.sub(r"\+(\w+)", r", %[\1]" if immediate else "", line) for line in load]
-        lines += [] if immediate else [f"add %[{at}], %[{at}], %[{at}_step]" for at in moved]
+    predicated = [line for line in body if "+" in line]
+    ahead = [line for line in body if "+" not in line]  # makes q0 what every pixel gets
+    pair = [line if ahead else line.replace("q0", q) for line in predicated for q in ("q0", "q1")]
+
+    def block(lines: Sequence[str], turns: str, immediate: bool, indent: int) -> str:
+        lines = [re.sub(r"(x|y)\+(\w+)", r"[%[\1]], %[\2]" if immediate else r"[%[\1]]", line) for line in lines]
+        text = ["vctp.8 %[count]", *ahead, "dls lr, %[turns]", "1:", f"vps{'t' * len(lines)}", *lines]
+        text += [] if immediate else [f"add %[{at}], %[{at}], %[{at}_step]" for at in moved]
         steps = [f'[{at}_step] "{"i" if immediate else "r"}"({at}_step)' for at in moved]
-        outputs = [f'[{at}] "+r"({at})' for at in moved]
-        branches.append(
-            asm(
-                ["vctp.8 %[count]", "dls lr, %[pixels]", "1:", *lines, "le lr, 1b"],
-                outputs,
-                ['[count] "r"(count)', '[pixels] "r"(pixels)', *steps, *inputs],
-                ("lr", "q0", "cc", "memory"),
-                indent=8,
-            )
+        return asm(
+            [*text, "le lr, 1b"],
+            [f'[{at}] "+r"({at})' for at in moved],
+            ['[count] "r"(count)', f'[turns] "r"({turns})', *steps, *inputs],
+            ("lr", "q0", "q1", "cc", "memory"),
+            indent,
         )
+
     fits = " && ".join(f"{at}_step <= {_POST_INDEX}" for at in moved)
-    return f"    if ({fits}) {{\n{branches[0]}    }} else {{\n{branches[1]}    }}\n"
+    return f"""\
+    if ({fits}) {{
+        if (pixels > 1) {{
+{block(pair, "pixels / 2", True, 12)}        }}
+        if (pixels % 2 != 0) {{
+{block(predicated, "1", True, 12)}        }}
+    }} else {{
+{block(predicated, "pixels", False, 8)}    }}
+"""
 
 
 COPY = Helper(
@@ -145,13 +156,7 @@ static NAME_INLINE void name_copy_i8(int8_t *y, int32_t y_step, const int8_t *x,
     int32_t pixels)
 {{
 {IF_ASM}
-{
-        _each_pixel(
-            ["vpstt", "vldrbt.u8 q0, [%[x]]+x_step", "vstrbt.8 q0, [%[y]]+y_step"],
-            ("x", "y"),
-            [],
-        )
-    }#else
+{_each_pixel(["vldrbt.u8 q0, x+x_step", "vstrbt.8 q0, y+y_step"], ("x", "y"), [])}#else
     for (int32_t i = 0; i < pixels * count; i++) {{
         y[i / count * y_step + i % count] = x[i / count * x_step + i % count];
     }}
@@ -168,13 +173,7 @@ SET = Helper(
 static NAME_INLINE void name_set_i8(int8_t *y, int32_t y_step, int32_t value, int32_t count, int32_t pixels)
 {{
 {IF_ASM}
-{
-        _each_pixel(
-            ["vdup.8 q0, %[value]", "vpst", "vstrbt.8 q0, [%[y]]+y_step"],
-            ("y",),
-            ['[value] "r"(value)'],
-        )
-    }#else
+{_each_pixel(["vdup.8 q0, %[value]", "vstrbt.8 q0, y+y_step"], ("y",), ['[value] "r"(value)'])}#else
     for (int32_t i = 0; i < pixels * count; i++) {{
         y[i / count * y_step + i % count] = (int8_t)value;
     }}
@@ -184,4 +183,71 @@ static NAME_INLINE void name_set_i8(int8_t *y, int32_t y_step, int32_t value, in
     lambda value, count, pixels: np.full((pixels, count), value, np.int8),
 )
 
-MVE = (RESCALE, FILL, COPY, SET)
+SUM = Helper(
+    "sum_i8",
+    f"""\
+/* acc[c] = start + the sum of x[place][c] over all places. */
+static NAME_INLINE void name_sum_i8(int32_t *acc, const int8_t *x, int32_t channels, int32_t places, int32_t start)
+{{
+{IF_ASM}
+    for (int32_t c = 0; c < channels; c += 4) {{
+        const int8_t *place = x + c;
+
+{
+        asm(
+            [
+                "vctp.32 %[left]",
+                "vdup.32 q0, %[start]",
+                "dls lr, %[places]",
+                "1:",
+                "vpst",
+                "vldrbt.s32 q1, [%[place]]",
+                "add %[place], %[place], %[channels]",
+                "vadd.i32 q0, q0, q1",
+                "le lr, 1b",
+                "vpst",
+                "vstrwt.32 q0, [%[acc]], #16",
+            ],
+            ['[place] "+l"(place)', '[acc] "+r"(acc)'],
+            ['[left] "r"(channels - c)', '[start] "r"(start)', '[places] "r"(places)', '[channels] "r"(channels)'],
+            ("lr", "q0", "q1", "cc", "memory"),
+            indent=8,
+        )
+    }    }}
+#else
+    for (int32_t c = 0; c < channels; c++) {{
+        acc[c] = start;
+        for (int32_t place = 0; place < places; place++) {{
+            acc[c] += x[place * channels + c];
+        }}
+    }}
+#endif
+}}
+""",
+    lambda x, start: x.astype(np.int32).sum(axis=0) + start,
+)
+
+COPY_BYTES = Helper(
+    "copy_bytes",
+    f"""\
+/* Copy `count` bytes between places that lie apart. */
+static NAME_INLINE void name_copy_bytes(void *y, const void *x, size_t count)
+{{
+{IF_ASM}
+{
+        asm(
+            ["dlstp.8 lr, %[count]", "1:", "vldrb.u8 q0, [%[x]], #16", "vstrb.8 q0, [%[y]], #16", "letp lr, 1b"],
+            ['[x] "+r"(x)', '[y] "+r"(y)'],
+            ['[count] "r"(count)'],
+            ("lr", "q0", "memory"),
+        )
+    }#else
+    memcpy(y, x, count);
+#endif
+}}
+""",
+    lambda x: x,
+    ("stddef.h", "string.h"),
+)
+
+MVE = (RESCALE, FILL, COPY, SET, SUM, COPY_BYTES)

@@ -20,7 +20,7 @@ from mbgen.kernel import Kernel, Parameter, Scalar, VectorType
 from mbgen.library.image import ImageText, image_text
 from mbgen.library.manifest import Json, operator
 from mbgen.library.network import Network
-from mbgen.library.program import Program, program
+from mbgen.library.program import Program, copy_helper, program
 from mbgen.library.text import (
     C_TYPES,
     COLUMNS,
@@ -184,7 +184,9 @@ def library_context(network: Network, described: Json) -> LibraryContext:
     """The context for a network whose manifest says `described`."""
     lowered = network.lowered
     kernels = (*lowered.kernels, *([] if lowered.packing is None else [lowered.packing]))
-    helpers = [HELPERS[key] for key in closure(key for kernel in kernels for key in kernel.helpers)]
+    copies = copy_helper(network)
+    keys = {key for kernel in kernels for key in kernel.helpers} | ({copies} if copies is not None else set())
+    helpers = [HELPERS[key] for key in closure(keys)]
     headers = tuple(sorted({"stdint.h"}.union(*(helper.headers for helper in helpers))))
     vectors = frozenset().union(*(kernel.vectors for kernel in kernels), *(helper.vectors for helper in helpers))
     constants = tuple(_array(constant.symbol, constant.data, constant.summary) for constant in lowered.constants)

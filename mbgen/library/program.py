@@ -61,6 +61,7 @@ class Program:
     stages: tuple[StageText, ...]
     tail: tuple[str | None, ...]  # statements of each layer after the pipeline; None where only the shape changes
     windows_in_tail: bool
+    copy: str  # the function that copies rows
     input: str  # address of the row that comes or, without stages, of the whole input
     state: int  # bytes from the start of the arena to the count of rows
     threads: int  # that share the loops marked for them
@@ -98,12 +99,18 @@ def program(network: Network) -> Program:
         stages=stages,
         tail=tuple(_statements(network, layer) for layer in tail),
         windows_in_tail=any(_is_window(network, layer) for layer in tail),
+        copy="memcpy" if copy_helper(network) is None else f"{name}_copy_bytes",
         input=_address(first, "int8"),  # memcpy takes any pointer
         state=plan.state,
         threads=network.threads,
         bands=tuple(band_text(network, number) for number in range(len(plan.bands))),
         image=image_row(network) if plan.bands else None,
     )
+
+
+def copy_helper(network: Network) -> str | None:
+    """The key of the helper that copies rows of the image; None where that is left to memcpy."""
+    return "copy_bytes@mve" if "mve" in network.target.instruction_set else None
 
 
 def _is_window(network: Network, layer: Layer) -> bool:

@@ -6,11 +6,11 @@ from mbgen import numerics
 from mbgen.graph import Conv2D, DepthwiseConv2D, Graph, WeightedLayer
 from mbgen.intrinsics.mve_depthwise import depthwise_stream
 from mbgen.intrinsics.mve_gemm import CHANNELS, PIXELS, gemm_stream, row_stream
-from mbgen.lowering import mve_conv, mve_depthwise, mve_gemm
+from mbgen.lowering import mve_conv, mve_depthwise, mve_gemm, mve_pool, pool
 from mbgen.lowering.conv import RowWindow
 from mbgen.lowering.prepared import Context, Prepared
 from mbgen.lowering.vector_scale import VectorScale, vector_scale
-from mbgen.schedules.helium import ROW, SQUARE, depthwise_space, gemm_space, patch_space, strip_columns
+from mbgen.schedules.helium import ROW, SCRATCH_BYTES, SQUARE, depthwise_space, gemm_space, patch_space, strip_columns
 
 VECTOR = 16
 
@@ -110,6 +110,13 @@ def prepare_depthwise(layer: DepthwiseConv2D, graph: Graph, context: Context) ->
         {"weights": (stream, f"weights [{channels}] in patches of 4x4, with starts and rescaling")},
         chosen.source,
     )
+
+
+def prepare_pool(family: str, form: pool.AveragePool, context: Context) -> Prepared | None:
+    """The mean of a whole image; None where it is another or has too many channels."""
+    if "mve" not in context.target.instruction_set or not mve_pool.serves(form) or 4 * form.channels > SCRATCH_BYTES:
+        return None
+    return Prepared(family, form, "four channels at a time", lambda: mve_pool.define(form), {})
 
 
 def _scale(layer: WeightedLayer, graph: Graph, context: Context) -> VectorScale | None:

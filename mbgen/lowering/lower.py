@@ -583,13 +583,15 @@ def _(layer: AveragePool2D, graph: Graph, context: Context) -> Prepared:
     window = pool.Window(height, width, oh, ow, *layer.kernel, layer.stride, layer.padding)
     epilogue = plain_epilogue(layer, graph, layer.clamp)
     if x.dtype == "float32":
-        return _pool("average_pool", layer, pool.AveragePool("float", window, channels, x.dtype, 0, (), epilogue))
+        form = pool.AveragePool("float", window, channels, x.dtype, 0, (), epilogue)
+        return _pool("average_pool", layer, form, context)
     if graph.numerics is Numerics.QDQ:
         scales = numerics.tensor_scale(x), numerics.tensor_scale(output)
         form = pool.AveragePool("scale", window, channels, x.dtype, numerics.zero_point(x), scales, epilogue)
-        return _pool("average_pool", layer, form)
+        return _pool("average_pool", layer, form, context)
     stored = replace(epilogue, zero_point=0)  # input and output share one quantisation
-    return _pool("average_pool", layer, pool.AveragePool("average", window, channels, x.dtype, 0, (), stored))
+    form = pool.AveragePool("average", window, channels, x.dtype, 0, (), stored)
+    return _pool("average_pool", layer, form, context)
 
 
 @prepare.register
@@ -601,16 +603,17 @@ def _(layer: Mean, graph: Graph, context: Context) -> Prepared:
     factor = int(scale.multiplier[0]), int(scale.shift[0])
     epilogue = plain_epilogue(layer, graph, NO_CLAMP)
     form = pool.AveragePool("fixed", window, channels, x.dtype, numerics.zero_point(x), factor, epilogue)
-    return _pool("mean", layer, form)
+    return _pool("mean", layer, form, context)
 
 
-def _pool(family: str, layer: Layer, form: pool.AveragePool) -> Prepared:
+def _pool(family: str, layer: Layer, form: pool.AveragePool, context: Context) -> Prepared:
     places = form.window.kh * form.window.kw
     if form.dtype != "float32" and places > MAX_POOL_PLACES:
         raise UnsupportedError(
             f"{layer.name}: averages {places:,} places; int32 holds the sum of at most {MAX_POOL_PLACES:,}"
         )
-    return Prepared(family, form, "one channel at a time", lambda: pool.schedule(pool.define(form)), {})
+    portable = Prepared(family, form, "one channel at a time", lambda: pool.schedule(pool.define(form)), {})
+    return helium.prepare_pool(family, form, context) or portable
 
 
 @prepare.register

@@ -79,22 +79,25 @@ def _count(window: Window, oh: Any, ow: Any, dtype: str) -> Any:
     return count.astype(dtype) if dtype != "int32" else count
 
 
+def mean(form: AveragePool, acc: Any, oh: Any, ow: Any) -> Any:
+    """The output element that the sum over the window (oh, ow) makes."""
+    window = form.window
+    if form.kind == "float":
+        return form.epilogue.finish(acc / _count(window, oh, ow, "float32"), ())
+    if form.kind == "average":
+        return form.epilogue.store(helper("average_i32", "int32", acc, _count(window, oh, ow, "int32")))
+    if form.kind == "scale":
+        source, target = (constant(value, "float32") for value in form.constants)
+        return form.epilogue.scale_round(acc, source / (target * _count(window, oh, ow, "float32")))
+    factor = (constant(value, "int32") for value in form.constants)
+    return form.epilogue.store(helper("requantize_wide_i32", "int32", acc, *factor))
+
+
 def define(form: AveragePool) -> tirx.PrimFunc:
     """The compute definition."""
     window = form.window
     total = "float32" if form.kind == "float" else "int32"
     spatial = {"oh": window.oh, "ow": window.ow, "c": form.channels}
-
-    def mean(acc: Any, oh: Any, ow: Any) -> Any:
-        if form.kind == "float":
-            return form.epilogue.finish(acc / _count(window, oh, ow, "float32"), ())
-        if form.kind == "average":
-            return form.epilogue.store(helper("average_i32", "int32", acc, _count(window, oh, ow, "int32")))
-        if form.kind == "scale":
-            source, target = (constant(value, "float32") for value in form.constants)
-            return form.epilogue.scale_round(acc, source / (target * _count(window, oh, ow, "float32")))
-        factor = (constant(value, "int32") for value in form.constants)
-        return form.epilogue.store(helper("requantize_wide_i32", "int32", acc, *factor))
 
     def body() -> None:
         x = parameter("input", (window.height, window.width, form.channels), form.dtype)
@@ -111,7 +114,7 @@ def define(form: AveragePool) -> tirx.PrimFunc:
         with grid("output", spatial) as (oh, ow, c):
             T.reads(acc[oh, ow, c])
             T.writes(y[oh, ow, c])
-            T.buffer_store(y, mean(acc[oh, ow, c], oh, ow), [oh, ow, c])
+            T.buffer_store(y, mean(form, acc[oh, ow, c], oh, ow), [oh, ow, c])
 
     return build(body)
 
