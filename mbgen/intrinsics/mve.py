@@ -224,7 +224,7 @@ static NAME_INLINE void name_sum_i8(int32_t *acc, const int8_t *x, int32_t chann
 #endif
 }}
 """,
-    lambda x, start: x.astype(np.int32).sum(axis=0) + start,
+    lambda x, start: np.asarray(x.sum(axis=0, dtype=np.int32) + np.int32(start), np.int32),
 )
 
 COPY_BYTES = Helper(

@@ -11,8 +11,9 @@ from mbgen.intrinsics.mve_gemm import PIXELS, ROW_CHANNELS
 from mbgen.schedules.space import Choice, Space
 
 ROW, SQUARE = "8x1", "2x4"  # channels by pixels of a tile
-SCRATCH_BYTES = 8192  # of a kernel's own, on the stack, at most
-PATCH_BYTES = 4096  # of it, in the default of a convolution: more does not make it faster
+SCRATCH_BYTES = 24 * 1024  # of a kernel's own, on the stack, at most: what two columns of 1,024 channels take
+STRIP_BYTES = 8 * 1024  # of it, in the default of a depthwise layer unless two columns take more
+PATCH_BYTES = 4 * 1024  # in the default of a convolution: more does not make it faster
 COLUMNS = (2, 4, 8, 16, 32, 64, 128)
 
 
@@ -33,7 +34,7 @@ def depthwise_space(facts: Mapping[str, Choice]) -> Space | None:
     def needed(columns: int) -> int:
         return 4 * channels * stride * strip_columns(columns + ow % 2, stride)
 
-    return _columns("depthwise_mve", facts, ow // 2 * 2, 2, needed, SCRATCH_BYTES)
+    return _columns("depthwise_mve", facts, ow // 2 * 2, 2, needed, STRIP_BYTES)
 
 
 def patch_space(facts: Mapping[str, Choice]) -> Space | None:

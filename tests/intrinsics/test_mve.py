@@ -105,14 +105,14 @@ def moves() -> Iterator[Trial]:
         expected[:, :count] = -7
         yield "set_i8", {}, f"(got, {y_step}, -7, {count}, 5)", expected
     for channels, places in ((1, 3), (4, 9), (11, 1), (18, 49)):
-        x, start = int8(places, channels), int(RANDOM.integers(-(2**20), 2**20))
-        expected = HELPERS["sum_i8@mve"].meaning(x, start)
-        call_text = f"((int32_t *)(void *)got, x, {channels}, {places}, {start})"
+        x, first = int8(places, channels), int(RANDOM.integers(-(2**20), 2**20))
+        expected = HELPERS["sum_i8@mve"].meaning(x, first)
+        call_text = f"((int32_t *)(void *)got, x, {channels}, {places}, {first})"
         yield "sum_i8", {"x": x}, call_text, expected
     for count in (0, 1, 16, 37):
-        x, expected = int8(40), np.full(48, UNTOUCHED, np.int8)
-        expected[:count] = x[:count]
-        yield "copy_bytes", {"x": x}, f"(got, x, {count})", expected
+        x, copied = int8(40), np.full(48, UNTOUCHED, np.int8)
+        copied[:count] = x[:count]
+        yield "copy_bytes", {"x": x}, f"(got, x, {count})", copied
     for words in (1, 3, 4, 9):
         value = HELPERS["fill_i8@mve"].meaning(-77, words)
         yield "fill_i8", {}, f"((int32_t *)(void *)got, -77, {words})", value
