@@ -82,7 +82,7 @@ from mbgen.plan import Plan
 from mbgen.planning.bands import lowest
 from mbgen.schedules.byte_gemm import byte_space, byte_tile
 from mbgen.schedules.micro import micro_space, microtiles
-from mbgen.schedules.neon import row_form, row_space, runs_of, runs_space
+from mbgen.schedules.neon import row_form, row_space, runs_of, runs_space, tile_of, tile_space
 from mbgen.schedules.pairs import pair_depthwise_space, pair_direct_space, pair_gemm_space, pair_tile, row_tile
 from mbgen.schedules.space import Choice, Choose, default_schedule
 from mbgen.schedules.tile import Tile, channel_space, channel_tile, gemm_space, gemm_tile, lanes
@@ -421,6 +421,9 @@ def _(layer: Conv2D, graph: Graph, context: Context) -> Prepared:
     pairs = _pair_convolution(layer, graph, context)
     if pairs is not None:
         return pairs
+    prepared = _neon_convolution(layer, graph, context)
+    if prepared is not None:
+        return prepared
     oc, kh, kw, ic = weights.shape
     chosen = context.choose(channel_space("conv2d", _facts(layer, graph), context.target, vectors=4))
     tile = channel_tile(chosen.point)
@@ -465,6 +468,37 @@ def _row_window(layer: Conv2D | DepthwiseConv2D, graph: Graph) -> conv.RowWindow
     bottom = (oh - 1) * layer.stride[0] + (kh - 1) * layer.dilation[0] - layer.padding.top >= height
     padded_rows = layer.padding.top > 0 or bottom
     return conv.RowWindow(width, ow, kh, kw, layer.stride[1], layer.dilation[1], layer.padding.left, padded_rows)
+
+
+def _neon_convolution(layer: Conv2D, graph: Graph, context: Context) -> Prepared | None:
+    """A row of an int8 convolution by AArch64's helpers; None where they cannot compute it."""
+    rescaling = neon_int8.rescaling(layer, graph) if "neon" in context.target.instruction_set else None
+    if rescaling is None:
+        return None
+    (x,), weights = graph.layer_inputs(layer), graph.constant(layer.weights)
+    oc, kh, kw, ic = weights.shape
+    form = neon_int8.NeonConvolution(_row_window(layer, graph), ic, oc, numerics.zero_point(x), rescaling)
+    facts = _facts(layer, graph)
+    space = tile_space(facts | {"m": form.window.ow, "n": oc, "k": form.k}, context.target)
+    if space is None or not form.possible:
+        return None
+    chosen = context.choose(space)
+    tile = tile_of(chosen.point, rescaling.kind)
+    flat = np.pad(weights.reshape(oc, -1), ((0, 0), (0, form.k - kh * kw * ic)))
+    return Prepared(
+        "conv2d",
+        form,
+        f"direct {tile.form} {tile.mr} pixels x {tile.nr} channels, windows gathered",
+        lambda: neon_int8.define_convolution(form, tile),
+        _arrays(
+            neon_tile.pack(panels(flat, tile.nr), tile.form),
+            f"[{oc}][{form.k}] in panels of {tile.nr} output channels, as {tile.form} tiles read them",
+            _bias(layer, graph, folded=True),
+            rescaling.arrays,
+            lambda values: panels(values, tile.nr),
+        ),
+        chosen.source,
+    )
 
 
 def _neon_row(layer: DepthwiseConv2D, graph: Graph, context: Context) -> Prepared | None:

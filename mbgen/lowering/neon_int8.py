@@ -13,7 +13,7 @@ from tvm import tirx
 
 from mbgen import numerics
 from mbgen.graph import INTEGER_RANGE, Array, Graph, WeightedLayer
-from mbgen.intrinsics import neon_rescale, neon_rows, neon_tile
+from mbgen.intrinsics import neon_convolution, neon_rescale, neon_rows, neon_tile
 from mbgen.intrinsics.neon_rescale import Kind
 from mbgen.lowering.builder import T, build, constant, grid, loop, parameter, scalar
 from mbgen.lowering.conv import RowWindow
@@ -142,6 +142,79 @@ class NeonRow:
         if (left and beyond[0][1] > 0) or (right and beyond[-1][0] < 0) or any(a < 0 or b > 0 for a, b in inner):
             return None
         return neon_rows.Row(form, window.stride, left, right, self.rescaling.kind)
+
+
+@dataclass(frozen=True)
+class NeonConvolution:
+    """One row of a direct convolution whose windows have rows of few bytes, all int8; parameters as of NeonRow."""
+
+    window: RowWindow
+    channels: int
+    oc: int
+    zero_point: int
+    rescaling: Rescaling
+
+    @property
+    def taps(self) -> int:
+        """Bytes of a row of a window."""
+        return self.window.kw * self.channels
+
+    @property
+    def k(self) -> int:
+        """Bytes of a window, up to the next multiple of 4."""
+        return -(-self.window.kh * self.taps // 4) * 4
+
+    @property
+    def possible(self) -> bool:
+        """Whether the helpers can gather its windows."""
+        window = self.window
+        return window.dilation == 1 and self.taps <= neon_convolution.BLOCK and window.kh == neon_convolution.ROWS
+
+
+def define_convolution(form: NeonConvolution, tile: neon_tile.Tile) -> tirx.PrimFunc:
+    """By the helper of `tile`, for weights `[oc, k]` packed as neon_tile.pack does and constants in panels."""
+    window, rescale, count = form.window, form.rescaling, tiles(form.oc, tile.nr)
+    reach = window.kh * window.width * form.channels  # nominal: rows may lie further apart
+
+    def body() -> None:
+        x = parameter("input", (reach,), "int8")
+        rows = parameter("rows", (window.kh,), "int32")
+        begin = scalar("kh_begin") if window.padded_rows else constant(0, "int32")
+        end = scalar("kh_end") if window.padded_rows else constant(window.kh, "int32")
+        w = parameter("weights", (count, form.k * tile.nr), "int8")
+        bias = parameter("bias", (count, tile.nr), "int32")
+        arrays = [parameter(name, (count, tile.nr), dtype) for name, dtype in rescale.parameters]
+        y = parameter("output", (window.ow, form.oc), "int8")
+        with grid("row", {"row": 1}):
+            T.reads(x[0:reach], rows[0 : window.kh], w[0:count, 0 : form.k * tile.nr], bias[0:count, 0 : tile.nr])
+            T.writes(y[0 : window.ow, 0 : form.oc])
+            geometry = (
+                form.k,
+                form.taps,
+                window.column(0, 0) * form.channels,
+                window.stride * form.channels,
+                window.width * form.channels,
+                form.zero_point,
+                count,
+                window.ow,
+            )
+            T.evaluate(
+                helper_statement(
+                    neon_convolution.name(tile),
+                    tirx.address_of(y[0, 0]),
+                    constant(form.oc, "int32"),
+                    tirx.address_of(x[0]),
+                    tirx.address_of(rows[0]),
+                    begin,
+                    end,
+                    tirx.address_of(w[0, 0]),
+                    *(tirx.address_of(array[0, 0]) for array in (bias, *arrays)),
+                    *rescale.arguments,
+                    *(constant(value, "int32") for value in geometry),
+                )
+            )
+
+    return build(body)
 
 
 def define_row(form: NeonRow, row: neon_rows.Row) -> tirx.PrimFunc:

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mbgen.intrinsics import dotprod, neon_int8, neon_rows
-from mbgen.intrinsics.neon_tile import STEPS, Form
+from mbgen.intrinsics.neon_rescale import Kind
+from mbgen.intrinsics.neon_tile import STEPS, Form, Tile
 from mbgen.schedules.micro import cover
 from mbgen.schedules.space import Choice, Point, Space
 from mbgen.schedules.tile import tiles
@@ -114,3 +115,39 @@ def row_space(facts: Mapping[str, Choice], target: Target) -> Space | None:
 def row_form(point: Point) -> neon_rows.Form:
     """The form of a point of `row_space`."""
     return next(form for form in neon_rows.ROWS if form == point["form"])
+
+
+def tile_space(facts: Mapping[str, Choice], target: Target) -> Space | None:
+    """The tile of a row of an int8 convolution that is a GEMM `m` x `n` x `k` once its windows are gathered."""
+    m, n, k = (int(facts[name]) for name in ("m", "n", "k"))
+    fitting = {
+        (form, nr, mr): tiles(n, nr) * (m // mr * cost(form, mr, nr, k) + m % mr * cost(form, 1, nr, k))
+        for (form, nr), heights in sizes(target).items()
+        for mr in heights
+        if form != "tree" and nr <= n and mr <= m
+    }
+    if not fitting:
+        return None
+
+    def illegal(point: Point) -> str | None:
+        form, nr, mr = point["form"], point["nr"], point["mr"]
+        return None if (form, nr, mr) in fitting else f"there is no {form} tile of {mr} pixels by {nr} channels"
+
+    form, nr, mr = min(fitting, key=lambda size: (fitting[size], -size[2]))
+    return Space(
+        "conv_neon_int8",
+        facts,
+        {
+            "form": tuple(sorted({size[0] for size in fitting})),
+            "nr": tuple(sorted({size[1] for size in fitting})),
+            "mr": tuple(sorted({size[2] for size in fitting})),
+        },
+        {"form": form, "nr": nr, "mr": mr},
+        illegal,
+    )
+
+
+def tile_of(point: Point, kind: Kind) -> Tile:
+    """The tile of a point of `tile_space`."""
+    form: Form = next(form for form in STEPS if form == point["form"])
+    return Tile(form, int(point["mr"]), int(point["nr"]), kind)

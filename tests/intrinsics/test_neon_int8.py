@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mbgen.graph import Array
-from mbgen.intrinsics import HELPERS, dotprod, neon_int8, neon_rows, neon_tile
+from mbgen.intrinsics import HELPERS, dotprod, neon_convolution, neon_int8, neon_rows, neon_tile
 from mbgen.intrinsics.neon_rescale import MAGIC, Kind, Rescale
 from mbgen.intrinsics.neon_tile import Tile
 from mbgen.running import run_program
@@ -152,6 +152,40 @@ def test_depthwise_rows_compute_what_the_meaning_says(name: str, isa: str, tmp_p
         np.testing.assert_array_equal(y, expected, err_msg=f"{row.name}, {ow} outputs")
 
 
+@pytest.mark.parametrize(("name", "isa"), [("cortex-a72", "neon"), ("cortex-a76", "neon-dotprod")])
+def test_convolution_rows_compute_what_the_meaning_says(name: str, isa: str, tmp_path: Path) -> None:
+    """3x3 windows on three channels, stride 2, with padding on both sides, above or below."""
+    rng = np.random.default_rng(2)
+    tiles = [tile for tile in TILES[isa] if tile.form != "tree"]
+    ow, channels, taps, k, width = 9, 3, 9, 28, 17
+    x = rng.integers(-128, 128, (3, width * channels), np.int8)
+    weights = np.pad(rng.integers(-127, 128, (CHANNELS, 27), np.int8), ((0, 0), (0, 1)))
+    bias = rng.integers(-20000, 20000, CHANNELS, np.int32)
+    kinds = rescales(rng, 74 * 74 * 5)
+    data = array("x", x) + array("bias", bias) + "".join(constants(one)[0] for one in kinds.values())
+    for form, nr in sorted({(tile.form, tile.nr) for tile in tiles}):
+        data += array(f"w_{form}_{nr}", neon_tile.pack(weights[None, :nr], form))
+    data += f"static const int32_t rows[3] = {{0, {width * channels}, {2 * width * channels}}};\n"
+    kept = [(number % 2, 2 + number // 2 % 2) for number in range(len(tiles))]
+    calls = [
+        f"net_{neon_convolution.name(tile)}(y, {PITCH}, x, rows, {begin}, {end}, w_{tile.form}_{tile.nr}, bias, "
+        f"{constants(kinds[tile.kind])[1]}, {k}, {taps}, {-channels}, {2 * channels}, {width * channels}, "
+        f"{ZERO_POINT}, 1, {ow});"
+        for tile, (begin, end) in zip(tiles, kept, strict=True)
+    ]
+    keys = [f"{neon_convolution.name(tile)}@{isa}" for tile in tiles]
+    made = run(name, keys, data, calls, tmp_path)
+    for tile, (begin, end), key, y in zip(tiles, kept, keys, made, strict=True):
+        seen = np.pad(x, ((0, 0), (channels, channels)), constant_values=ZERO_POINT)
+        seen[:begin], seen[end:] = ZERO_POINT, ZERO_POINT
+        windows = np.stack([seen[:, 6 * o : 6 * o + taps].reshape(-1) for o in range(ow)])
+        rescale = kinds[tile.kind]
+        part = Rescale(tile.kind, tuple(values[: tile.nr] for values in rescale.per_channel), rescale.common)
+        expected = np.full((PIXELS, PITCH), UNTOUCHED, np.int8)
+        expected[:ow, : tile.nr] = HELPERS[key].meaning(windows, weights[: tile.nr, :27], bias[: tile.nr], part)
+        np.testing.assert_array_equal(y, expected, err_msg=key)
+
+
 @pytest.mark.parametrize(
     ("compiler", "flags"),
     [
@@ -167,6 +201,12 @@ def test_kernels_compile_without_a_warning(compiler: str, flags: tuple[str, ...]
             given = {"fixed": "b, b, 0, 0, 0", "scale": "f, 0, 0, 0", "magic": "f, 1.0F"}[tile.kind]
             keys.append(f"{tile.name}@{isa}")
             calls.append(f"    net_{tile.name}(y, 40, y, y, b, {given}, 32, 1);\n")
+            if tile.form != "tree":
+                keys.append(f"{neon_convolution.name(tile)}@{isa}")
+                calls.append(
+                    f"    net_{neon_convolution.name(tile)}(y, 40, y, b, 0, 3, y, b, {given}, "
+                    "28, 9, -3, 6, 90, 0, 1, 15);\n"
+                )
         for row in ROWS_OF[isa]:
             given = {"fixed": "b, b, 0, 0, 0", "scale": "f, 0, 0, 0", "magic": "f, 1.0F"}[row.kind]
             keys.append(f"{row.name}@{isa}")
