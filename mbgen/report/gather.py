@@ -41,7 +41,7 @@ def gather(directory: Path, inputs: Path | None, float_model: Path | None, progr
     listing = read_listing(directory)
     found = verify(directory, inputs, None, progress)
     target = load_target(manifest["target"]["name"])
-    costs = None if target.emulator is None else _costs(bench(directory, None, progress))
+    costs = _costs(bench(directory, None, progress))
     noise: tuple[Noise, ...] = ()
     if float_model is not None:
         from mbgen.importers import import_model  # TVM takes a second to import
