@@ -20,6 +20,7 @@ from mbgen.intrinsics.mve_depthwise import MVE_DEPTHWISE
 from mbgen.intrinsics.mve_gemm import MVE_GEMM
 from mbgen.intrinsics.neon import NEON
 from mbgen.intrinsics.neon_convolution import DOTPROD_CONVOLUTIONS, GATHER, NEON_CONVOLUTIONS
+from mbgen.intrinsics.neon_depthwise import NEON_DEPTHWISE
 from mbgen.intrinsics.neon_gemm import NEON_GEMM
 from mbgen.intrinsics.neon_int8 import NEON_INT8
 from mbgen.intrinsics.neon_rows import DOTPROD_ROWS, NEON_ROWS
@@ -31,7 +32,7 @@ __all__ = ["HELPERS", "Helper", "closure", "find"]
 _SETS = {
     "avx2": AVX2 + AVX2_GEMM,
     "mve": MVE + MVE_GEMM + MVE_DEPTHWISE,
-    "neon": NEON + NEON_GEMM + NEON_INT8 + NEON_ROWS + (GATHER, *NEON_CONVOLUTIONS),
+    "neon": NEON + NEON_GEMM + NEON_DEPTHWISE + NEON_INT8 + NEON_ROWS + (GATHER, *NEON_CONVOLUTIONS),
     "neon-dotprod": NEON_DOTPROD + DOTPROD_ROWS + DOTPROD_CONVOLUTIONS,
 }
 _PORTABLE = (*SCALAR, *portable(4), *portable(8), *DSP, *DSP_BYTES)

@@ -5,6 +5,9 @@ Facts on the instructions: Intel 64 and IA-32 Architectures Software Developer's
 
 from __future__ import annotations
 
+import numpy as np
+
+from mbgen.graph import Array
 from mbgen.intrinsics.helper import Helper
 from mbgen.intrinsics.scalar import center, dot_pair, masked_pair, pair
 from mbgen.intrinsics.vector import narrow_meaning, portable, vector, widen_meaning
@@ -15,6 +18,11 @@ _HEADERS = ("immintrin.h",)
 _I32X8 = frozenset({vector("i32", LANES)})
 _F32X8 = frozenset({vector("f32", LANES)})
 _MEANINGS = {helper.name: helper.meaning for helper in portable(LANES)}
+
+
+def _multiply_add(total: Array, weight: Array, x: Array) -> Array:
+    """Rounded once, from float64, which holds the product of two float32 exactly."""
+    return np.asarray(total.astype(np.float64) + weight.astype(np.float64) * x, np.float32)
 
 
 def _extremum(name: str, intrinsic: str) -> Helper:
@@ -127,6 +135,20 @@ static NAME_INLINE name_i32x8 name_dot_pair_i32x8(name_i32x8 acc, name_i32x8 a, 
     ),
     _extremum("min_f32x8", "_mm256_min_ps"),
     _extremum("max_f32x8", "_mm256_max_ps"),
+    Helper(
+        "multiply_add_f32x8",
+        """\
+/* sum + weight * x[8], x in memory: as asm, since GCC loads x once for several sums and then spills. */
+static NAME_INLINE name_f32x8 name_multiply_add_f32x8(name_f32x8 sum, name_f32x8 weight, const float *x)
+{
+    __asm__ volatile("vfmadd231ps %1, %2, %0" : "+x"(sum) : "m"(*(const name_f32x8_u *)(const void *)x), "x"(weight));
+    return sum;
+}
+""",
+        _multiply_add,
+        vectors=_F32X8,
+        strides={2: 1},
+    ),
     Helper(
         "clamp_i32x8",
         """\

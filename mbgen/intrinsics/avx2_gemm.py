@@ -6,20 +6,27 @@ A vector register holds eight output channels of a pixel; x is broadcast from me
 from __future__ import annotations
 
 from mbgen.intrinsics.helper import Helper
-from mbgen.intrinsics.tile import asm_function, gemm_meaning, gemm_name, gemm_signature
+from mbgen.intrinsics.tile import Shape, asm_function, gemm_meaning, gemm_name, gemm_signature
+from mbgen.intrinsics.vector import vector
 
 LANES = 8
 REGISTERS = 16
-UNROLLED = 4  # k in the main loop, whose x are one cache line of a panel of 16 channels
+UNROLLED = 4  # k in the main loop
 LINE = 64
 AHEAD = 10 * LINE * UNROLLED  # bytes of its own weights that a tile of one pixel, which reads each once, prefetches
+TILES = (*((mr, 2) for mr in range(1, 7)), (1, 5), *((mr, 1) for mr in range(1, 9)))  # pixels and vectors
 
 
 def _pixel(p: int, displacement: int) -> str:
     """The operand in memory for pixel `p`: bases at every third, since an index may be scaled by 1 and 2 only."""
-    base = "%[x]" if p < 3 else "%[x3]"
-    index = ("", ",%[x_pitch]", ",%[x_pitch],2")[p % 3]
+    base = ("%[x0]", "%[x3]", "%[x6]")[p // 3]
+    index = ("", ",%[x_bytes]", ",%[x_bytes],2")[p % 3]
     return f"{displacement or ''}({base}{index})"
+
+
+def bases(mr: int) -> list[str]:
+    """The pointers that pixels are reached from."""
+    return [f"x{p}" for p in range(0, mr, 3)]
 
 
 def _step(mr: int, vectors: int, ks: int) -> list[str]:
@@ -31,54 +38,97 @@ def _step(mr: int, vectors: int, ks: int) -> list[str]:
         for p in range(mr):
             lines.append(f"vbroadcastss {_pixel(p, 4 * k)}, %%ymm{x}")
             lines += [f"vfmadd231ps %%ymm{weights + j}, %%ymm{x}, %%ymm{vectors * p + j}" for j in range(vectors)]
-    lines += [f"add ${4 * ks}, %[x]", *([f"add ${4 * ks}, %[x3]"] if mr > 3 else []), f"add ${ks * row}, %[w]"]
-    return lines
+    return [*lines, *(f"add ${4 * ks}, %[{base}]" for base in bases(mr)), f"add ${ks * row}, %[w]"]
 
 
-def _prefetch(mr: int, vectors: int) -> list[str]:
+def _prefetch(shape: Shape) -> list[str]:
     """The lines that a step fetches early: the next panel's, or where weights are read once those further on."""
-    if mr > 1:
+    if shape.rows:
+        return []
+    if shape.mr > 1:
         return ["prefetcht1 (%[next])", f"add ${LINE}, %[next]"]
-    lines = -(-UNROLLED * vectors * 4 * LANES // LINE)
+    lines = -(-UNROLLED * shape.nr * 4 // LINE)
     return [f"prefetcht0 {AHEAD + LINE * line}(%[w])" for line in range(lines)]
 
 
-def gemm(mr: int, vectors: int, *, clamped: bool) -> Helper:
-    """A tile of `mr` pixels by `vectors` vectors of channels."""
+def _sums(shape: Shape) -> list[str]:
+    """All products of one row of x, whose first pixel is in `x0`."""
+    mr, vectors = shape.mr, shape.nr // LANES
+    lines = []
+    for before, base in zip(bases(mr), bases(mr)[1:], strict=False):
+        lines += [f"lea (%[{before}],%[x_bytes],2), %[{base}]", f"add %[x_bytes], %[{base}]"]
+    count = f"sub ${UNROLLED}, %[left]"
+    lines += [
+        "mov %[k], %[left]",
+        count,
+        "jl 2f",
+        "1:",
+        *_prefetch(shape),
+        *_step(mr, vectors, UNROLLED),
+        count,
+        "jge 1b",
+    ]
+    return [
+        *lines,
+        "2:",
+        f"add ${UNROLLED}, %[left]",
+        "jz 4f",
+        "3:",
+        *_step(mr, vectors, 1),
+        "dec %[left]",
+        "jnz 3b",
+        "4:",
+    ]
+
+
+def gemm(shape: Shape) -> Helper:
+    """A tile of `shape.mr` pixels by `shape.nr` channels."""
+    mr, vectors = shape.mr, shape.nr // LANES
     lines = [f"vmovups {4 * LANES * j or ''}(%[bias]), %%ymm{j}" for j in range(vectors)]
     for p in range(1, mr):
         lines += [f"vmovaps %%ymm{j}, %%ymm{vectors * p + j}" for j in range(vectors)]
-    count = f"sub ${UNROLLED}, %[k]"
-    lines += [count, "jl 2f", "1:", *_prefetch(mr, vectors), *_step(mr, vectors, UNROLLED), count, "jge 1b", "2:"]
-    lines += [f"add ${UNROLLED}, %[k]", "jz 4f", "3:", *_step(mr, vectors, 1), "dec %[k]", "jnz 3b", "4:"]
-    if clamped:
+    if shape.rows:
+        lines += ["5:", "movslq (%[rows]), %[x0]", "add $4, %[rows]", "lea (%[x],%[x0],4), %[x0]", *_sums(shape)]
+        lines += ["add %[skip], %[w]", "dec %[count]", "jnz 5b"]
+    else:
+        lines += ["mov %[x], %[x0]", *_sums(shape)]
+    if shape.clamped:
         low, high = mr * vectors, mr * vectors + 1
         lines += [f"vbroadcastss %[low], %%ymm{low}", f"vbroadcastss %[high], %%ymm{high}"]
         lines += [f"vmaxps %%ymm{low}, %%ymm{a}, %%ymm{a}" for a in range(mr * vectors)]
         lines += [f"vminps %%ymm{high}, %%ymm{a}, %%ymm{a}" for a in range(mr * vectors)]
     for p in range(mr):
         lines += [f"vmovups %%ymm{vectors * p + j}, {4 * LANES * j or ''}(%[y])" for j in range(vectors)]
-        lines += ["add %[y_pitch], %[y]"] if p + 1 < mr else []
-    lines.append("vzeroupper")  # the compiler does not know of the upper halves
-    setup = [
-        "    const intptr_t x_pitch_bytes = (intptr_t)x_pitch * 4;",
-        "    const intptr_t y_pitch = (intptr_t)pitch * 4;",
+        lines += ["add %[y_bytes], %[y]"] if p + 1 < mr else []
+    prefetches = mr > 1 and not shape.rows
+    setup = [f"    const intptr_t {axis}_bytes = (intptr_t){axis}_pitch * 4;" for axis in "yx"]
+    setup += ["    const intptr_t skip = (intptr_t)w_skip * 4;"] if shape.rows else []
+    setup += [f"    const float *{', *'.join(bases(mr))};", "    int32_t left;"]
+    setup += ["    name_f32x8 upper; /* tells the compiler to clear the upper halves when the kernel ends */"]
+    outputs = [*(f'[{base}] "=&r"({base})' for base in bases(mr)), '[left] "=&r"(left)', '[w] "+&r"(w)', '[y] "+&r"(y)']
+    outputs += ['[rows] "+&r"(rows)', '[count] "+&r"(count)'] if shape.rows else []
+    outputs += [*(['[next] "+&r"(next)'] if prefetches else []), '"=x"(upper)']
+    # what is read once a row or a tile may lie in memory
+    inputs = [
+        '[x] "r"(x)' if shape.rows else '[x] "rm"(x)',
+        '[bias] "r"(bias)',
+        '[k] "rm"(k)',
+        '[x_bytes] "r"(x_bytes)',
     ]
-    setup += ["    const float *x3 = x + 3 * (intptr_t)x_pitch;"] if mr > 3 else []
-    outputs = ['[x] "+r"(x)', *(['[x3] "+r"(x3)'] if mr > 3 else []), '[w] "+r"(w)', '[k] "+r"(k)', '[y] "+r"(y)']
-    outputs += ['[next] "+r"(next)'] if mr > 1 else []
-    setup += [] if mr > 1 else ["", "    (void)next;"]
-    bounds = ['[low] "m"(lowest)', '[high] "m"(highest)'] if clamped else []
+    inputs += ['[y_bytes] "rm"(y_bytes)'] if mr > 1 else []
+    inputs += ['[skip] "rm"(skip)'] if shape.rows else []
+    inputs += ['[low] "m"(lowest)', '[high] "m"(highest)'] if shape.clamped else []
+    clobbers = [*(f"xmm{register}" for register in range(REGISTERS - 1)), "cc", "memory"]
+    unused = [*([] if mr > 1 else ["y_bytes"]), *([] if prefetches or shape.rows else ["next"]), "upper"]
     source = asm_function(
-        gemm_signature(mr, vectors * LANES, clamped),
-        setup,
-        lines,
-        outputs=outputs,
-        inputs=['[bias] "r"(bias)', '[x_pitch] "r"(x_pitch_bytes)', '[y_pitch] "r"(y_pitch)', *bounds],
-        clobbers=[*(f"xmm{register}" for register in range(REGISTERS)), "cc", "memory"],
+        gemm_signature(shape), setup, lines, outputs=outputs, inputs=inputs, clobbers=clobbers, unused=unused
     )
-    return Helper(gemm_name(mr, vectors * LANES, clamped), source, gemm_meaning)
+    return Helper(gemm_name(shape), source, gemm_meaning, vectors=frozenset({vector("f32", LANES)}))
 
 
-TILES = (*((mr, 2) for mr in range(1, 7)), (1, 5))  # pixels and vectors
-AVX2_GEMM = tuple(gemm(*tile, clamped=clamped) for tile in TILES for clamped in (True, False))
+AVX2_GEMM = tuple(
+    gemm(Shape(mr, vectors * LANES, clamped, rows))
+    for mr, vectors in TILES
+    for clamped in (True, False)
+    for rows in (False, True)
+)

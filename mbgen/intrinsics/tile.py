@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,28 +15,51 @@ _QUIET = ("#if defined(__clang__)", "#pragma clang diagnostic push",
 _AS_BEFORE = ("#if defined(__clang__)", "#pragma clang diagnostic pop", "#endif")
 
 
-def gemm_name(mr: int, nr: int, clamped: bool) -> str:
-    """The helper for a tile of `mr` pixels by `nr` channels; `clamped` ones cut their sums to two bounds."""
-    return f"gemm_{'clamp_' if clamped else ''}f32_{mr}x{nr}"
+@dataclass(frozen=True)
+class Shape:
+    """A tile of `mr` pixels by `nr` channels.
+
+    `clamped` ones cut their sums to two bounds; with `rows` they sum over several rows of x, each of which has its `k`
+    for each pixel: a convolution's.
+    """
+
+    mr: int
+    nr: int
+    clamped: bool
+    rows: bool = False
 
 
-def gemm_signature(mr: int, nr: int, clamped: bool) -> tuple[str, str]:
+def gemm_name(shape: Shape) -> str:
+    """The helper for a tile."""
+    return f"gemm_{'rows_' if shape.rows else ''}{'clamp_' if shape.clamped else ''}f32_{shape.mr}x{shape.nr}"
+
+
+def gemm_signature(shape: Shape) -> tuple[str, str]:
     """The comment and the C signature of a tile.
 
-    `x_pitch` and `pitch` are the elements from one pixel to the next of x and y. `next` may be any address: 16 bytes
-    for each k from there are fetched early, for whoever needs them after this tile.
+    `y_pitch` and `x_pitch` are the elements from one pixel to the next; `next` may be any address: 16 bytes for each k
+    from there are fetched early, for whoever needs them after this tile. Row i of x starts `rows[i]` elements from `x`,
+    and its weights end `w_skip` elements before those of the next.
     """
-    bounds = " cut to [lowest, highest]" if clamped else ""
-    comment = (
-        f"/* y[{mr}][{nr}] = bias[{nr}] + x[{mr}][k] * w[k][{nr}]{bounds}; pixels of x and y lie pitches apart. */"
-    )
-    arguments = "float *y, int32_t pitch, const float *x, int32_t x_pitch, const float *w, const float *bias, int32_t k"
-    arguments += ", const float *next" + (", float lowest, float highest" if clamped else "")
-    return comment, f"static NAME_INLINE void name_{gemm_name(mr, nr, clamped)}({arguments})"
+    size, bounds = f"[{shape.mr}][{shape.nr}]", " cut to [lowest, highest]" if shape.clamped else ""
+    k = "the rows' k" if shape.rows else "k"
+    comment = f"/* y{size} = bias[{shape.nr}] + x[{shape.mr}][{k}] * w[{k}][{shape.nr}]{bounds}. */"
+    arguments = [
+        "float *y",
+        "int32_t y_pitch",
+        "const float *x",
+        "int32_t x_pitch",
+        "const float *w",
+        "const float *bias",
+    ]
+    arguments += ["int32_t k"]
+    arguments += ["const int32_t *rows", "int32_t count", "int32_t w_skip"] if shape.rows else ["const float *next"]
+    arguments += ["float lowest", "float highest"] if shape.clamped else []
+    return comment, f"static NAME_INLINE void name_{gemm_name(shape)}({', '.join(arguments)})"
 
 
 def gemm_meaning(x: Array, w: Array, bias: Array, low: float = -np.inf, high: float = np.inf) -> Array:
-    """`x[mr, k]`, `w[k, nr]`, `bias[nr]` to `y[mr, nr]`; the sums may run in any order."""
+    """`x[mr, k]`, `w[k, nr]`, `bias[nr]` to `y[mr, nr]`; the sums may run in any order. k counts those of all rows."""
     return np.clip(x.astype(np.float64) @ w + bias, low, high)
 
 
@@ -47,8 +71,12 @@ def asm_function(
     outputs: Sequence[str],
     inputs: Sequence[str],
     clobbers: Sequence[str],
+    unused: Sequence[str] = (),
 ) -> str:
-    """A C function that is one asm block after the statements of `setup`."""
+    """A C function that is one asm block after the statements of `setup`; compilers hear which names are `unused`.
+
+    Outputs must be early clobbers ("+&r"): else one may share its register with an input of the same value.
+    """
     comment, signature = head
     text = [f'        "{line}\\n\\t"' for line in lines]
     long = sum(len(line) + len("\n\t") for line in lines) > LONGEST_STRING
@@ -63,6 +91,7 @@ def asm_function(
         f"        : {', '.join(outputs)}",
         f"        : {', '.join(inputs)}",
         "        : " + ", ".join(f'"{clobber}"' for clobber in clobbers) + ");",
+        *(f"    (void){name};" for name in unused),
         "}",
     ]
     return "\n".join([*_QUIET, *statement, *_AS_BEFORE, ""] if long else [*statement, ""])

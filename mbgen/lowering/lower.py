@@ -45,7 +45,7 @@ from mbgen.graph import (
     WeightedLayer,
     is_pointwise,
 )
-from mbgen.intrinsics import neon_rows, neon_tile
+from mbgen.intrinsics import neon_depthwise, neon_rows, neon_tile
 from mbgen.kernel import (
     ActivationArgument,
     Argument,
@@ -62,6 +62,7 @@ from mbgen.lowering import (
     bands,
     byte_gemm,
     conv,
+    depthwise,
     elementwise,
     gemm,
     helium,
@@ -80,8 +81,10 @@ from mbgen.lowering.rescale import levels, sums
 from mbgen.lowering.tiling import panels
 from mbgen.plan import Plan
 from mbgen.planning.bands import lowest
+from mbgen.planning.rows import rows_of
 from mbgen.schedules.byte_gemm import byte_space, byte_tile
-from mbgen.schedules.micro import micro_space, microtiles
+from mbgen.schedules.columns import columns_of, columns_space
+from mbgen.schedules.micro import micro_costs, micro_space, microtiles
 from mbgen.schedules.neon import row_form, row_space, runs_of, runs_space, tile_of, tile_space
 from mbgen.schedules.pairs import pair_depthwise_space, pair_direct_space, pair_gemm_space, pair_tile, row_tile
 from mbgen.schedules.space import Choice, Choose, default_schedule
@@ -318,7 +321,7 @@ def _micro_gemm(
         return None
     chosen = context.choose(space)
     tiled = microtiles(chosen.point, facts, context.target)
-    form = micro.MicroGemm(rows, n, k, layer.clamp.low, layer.clamp.high)
+    form = micro.MicroGemm(rows, n, k, micro.Bounds(*layer.clamp))
     return Prepared(
         family,
         form,
@@ -425,6 +428,10 @@ def _(layer: Conv2D, graph: Graph, context: Context) -> Prepared:
     if prepared is not None:
         return prepared
     oc, kh, kw, ic = weights.shape
+    if graph.layer_output(layer).dtype == "float32":
+        prepared = _micro_convolution(layer, graph, context)
+        if prepared is not None:
+            return prepared
     chosen = context.choose(channel_space("conv2d", _facts(layer, graph), context.target, vectors=4))
     tile = channel_tile(chosen.point)
     packing = f"[{oc}][{kh}][{kw}][{ic}] in panels of {tile.nr} output channels"
@@ -445,6 +452,10 @@ def _(layer: DepthwiseConv2D, graph: Graph, context: Context) -> Prepared:
     prepared = _neon_row(layer, graph, context) if multiplier == 1 else None
     if prepared is not None:
         return prepared
+    if graph.layer_output(layer).dtype == "float32" and multiplier == 1:
+        prepared = _depthwise_row(layer, graph, context)
+        if prepared is not None:
+            return prepared
     # with a multiplier, neighbouring outputs read the same input: no vector load serves
     space = channel_space("depthwise", _facts(layer, graph), context.target, vectorized=multiplier == 1)
     chosen = context.choose(space)
@@ -528,6 +539,69 @@ def _neon_row(layer: DepthwiseConv2D, graph: Graph, context: Context) -> Prepare
         ),
         chosen.source,
     )
+
+
+def _taps_inside(layer: Conv2D | DepthwiseConv2D, graph: Graph) -> list[list[int]]:
+    """For each row of the output, the rows of its window that are not padding."""
+    rows = rows_of(layer, graph)
+    assert rows is not None  # window layers always have
+    places = [[oh * rows.stride + kh * rows.dilation - rows.top for kh in range(rows.kh)] for oh in range(rows.oh)]
+    return [[kh for kh, row in enumerate(window) if 0 <= row < rows.height] for window in places]
+
+
+def _micro_convolution(layer: Conv2D, graph: Graph, context: Context) -> Prepared | None:
+    """A row of a float32 convolution by the core's micro-kernels; None where they cannot compute it."""
+    weights = graph.constant(layer.weights)
+    oc, kh, kw, ic = weights.shape
+    window = _row_window(layer, graph)
+    form = micro.MicroConvolution(window, ic, oc, micro.Bounds(*layer.clamp))
+    facts = {**_facts(layer, graph), "m": window.ow, "n": oc, "k": kh * kw * ic}
+    space = micro_space(facts, context.target)
+    if space is None or not form.possible or not all(_taps_inside(layer, graph)):
+        return None
+    chosen = context.choose(space)
+    tiled = microtiles(chosen.point, facts, context.target)
+    return Prepared(
+        "conv2d",
+        form,
+        f"direct, gemm {tiled}",
+        lambda: micro.define_convolution(form, tiled.nr, micro_costs(chosen.point, facts, context.target)),
+        _arrays(
+            conv.pack_direct(weights, tiled.nr),
+            f"[{oc}][{kh}][{kw}][{ic}] in panels of {tiled.nr} output channels",
+            _bias(layer, graph, folded=False),
+            {},
+            lambda values: panels(values, tiled.nr),
+        ),
+        chosen.source,
+    )
+
+
+def _depthwise_row(layer: DepthwiseConv2D, graph: Graph, context: Context) -> Prepared | None:
+    """A row of a float32 depthwise convolution in the way of the core; None if it has none."""
+    weights, bias = graph.constant(layer.weights), _bias(layer, graph, folded=False)
+    kh, kw, oc = weights.shape
+    window = _row_window(layer, graph)
+    form = depthwise.DepthwiseRow(window, oc, micro.Bounds(*layer.clamp))
+    space = columns_space(_facts(layer, graph), context.target)
+    row = form.row
+
+    def prepared(nr: int, schedule: str, function: Callable[[], Any], source: str) -> Prepared:
+        packed = np.ascontiguousarray(panels(weights.transpose(2, 0, 1), nr).transpose(0, 2, 3, 1))
+        packing = f"[{kh}][{kw}][{oc}] in panels of {nr} channels"
+        return Prepared(
+            "depthwise", form, schedule, function, _arrays(packed, packing, bias, {}, lambda a: panels(a, nr)), source
+        )
+
+    if space is not None:
+        chosen = context.choose(space)
+        columns = columns_of(chosen.point)
+        nr = columns.lanes * columns.vectors
+        return prepared(nr, f"depthwise {columns}", lambda: depthwise.define_columns(form, columns), chosen.source)
+    centred = all(1 in taps for taps in _taps_inside(layer, graph))
+    if row is not None and centred and "neon" in context.target.instruction_set:
+        return prepared(neon_depthwise.LANES, "depthwise rows", lambda: depthwise.define_row(form, row), "default")
+    return None
 
 
 def _convolution(

@@ -14,6 +14,7 @@ from mbgen.schedules.tile import tiles
 from mbgen.target import Target
 
 FMA_LATENCY = 5  # cycles, Zen 2 (4 from Zen 3 and on Skylake); two independent FMAs start a cycle
+EXACT = 64  # pixels that are covered at the least cost; searching for more takes long and gains nothing
 TILE_OVERHEAD = 20  # instructions for addresses and loops
 
 
@@ -45,19 +46,25 @@ def cost(mr: int, vectors: int, k: int, target: Target) -> float:
     sums = mr * vectors
     if "avx2" in target.instruction_set:
         return k * max(sums / 2, FMA_LATENCY, (mr + vectors) / 2) + 2 * sums + TILE_OVERHEAD / 2
-    x = mr / 8 if sums + 2 * mr + 2 <= neon_gemm.REGISTERS else mr / 4
-    return k * (sums + vectors / 2 + x) + 3 * sums + mr + TILE_OVERHEAD
+    x = 1 / (4 * neon_gemm.x_registers(mr, vectors))  # loads for one k
+    free = neon_gemm.REGISTERS - sums - mr * neon_gemm.x_registers(mr, vectors)
+    return k * (sums + vectors / min(4, free // 2 * 2) + mr * x) + 2 * sums + 3 * mr + TILE_OVERHEAD
 
 
 def cover(pixels: int, costs: Mapping[int, float]) -> tuple[tuple[int, int], ...]:
-    """The cheapest runs of tiles that cover `pixels` exactly, highest tiles first; `costs` by height."""
+    """Runs of tiles that cover `pixels` exactly, highest tiles first; `costs` by height.
+
+    The cheapest for the last EXACT pixels, before them tiles of the height that is cheapest for a pixel.
+    """
+    bulk = min(costs, key=lambda mr: costs[mr] / mr)
+    heights = [bulk] * (max(pixels - EXACT, 0) // bulk)
+    left = pixels - sum(heights)
     best: list[tuple[float, int]] = [(0.0, 0)]  # for so many pixels: the least cost, and the last tile's height
-    for covered in range(1, pixels + 1):
+    for covered in range(1, left + 1):
         best.append(min((best[covered - mr][0] + price, mr) for mr, price in costs.items() if mr <= covered))
-    heights: list[int] = []
-    while pixels:
-        heights.append(best[pixels][1])
-        pixels -= heights[-1]
+    while left:
+        heights.append(best[left][1])
+        left -= heights[-1]
     return tuple((mr, heights.count(mr)) for mr in sorted(set(heights), reverse=True))
 
 
@@ -93,9 +100,13 @@ def micro_space(facts: Mapping[str, Choice], target: Target) -> Space | None:
 
 def microtiles(point: Point, facts: Mapping[str, Choice], target: Target) -> Microtiles:
     """The tiles of a point of `micro_space`."""
-    m, k = int(facts["m"]), int(facts["k"])
-    mr, vectors = int(point["mr"]), int(point["vectors"])
-    return Microtiles(vectors * lanes(target), cover(m, _costs(mr, vectors, k, target)))
+    vectors = int(point["vectors"])
+    return Microtiles(vectors * lanes(target), cover(int(facts["m"]), micro_costs(point, facts, target)))
+
+
+def micro_costs(point: Point, facts: Mapping[str, Choice], target: Target) -> dict[int, float]:
+    """The heights of tiles that a point of `micro_space` allows, and what each costs."""
+    return _costs(int(point["mr"]), int(point["vectors"]), int(facts["k"]), target)
 
 
 def _costs(highest: int, vectors: int, k: int, target: Target) -> dict[int, float]:

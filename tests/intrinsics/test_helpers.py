@@ -194,6 +194,7 @@ ARGUMENTS: Mapping[str, Callable[[Random], Arguments]] = {
     "requantize_wide_i32": requantized_wide,
     "requantize_single_i32": requantized_single,
     "multiply_f32": two_floats,
+    "multiply_add_f32": lambda rng: (floats(rng, -1e3, 1e3), floats(rng, -1e3, 1e3), floats(rng, -1e3, 1e3)),
     "round_even_f32": lambda rng: (floats(rng, -(2.0**22) + 1, 2.0**22 - 1),),
     "round_away_f32": lambda rng: (floats(rng, -(2.0**30), 2.0**30),),
     "scale_round_i32": scaled,

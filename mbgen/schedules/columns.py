@@ -1,0 +1,60 @@
+"""Schedules of depthwise rows in blocks of columns: how many sums are in registers at a time.
+
+May not know TVM, so that a schedule can be compared, stored and replayed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mbgen.schedules.space import Choice, Point, Space
+from mbgen.target import Target
+
+LANES = 8
+SUMS = 14  # of the 16 registers; one holds weights, one is spare
+# columns and vectors: whole cache lines, few enough at once that strides of powers of two do not throw them out of L1
+DEFAULT = (4, 2)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Blocks of `columns` outputs by `vectors` vectors of `lanes` channels."""
+
+    columns: int
+    vectors: int
+    lanes: int
+
+    def __str__(self) -> str:
+        return f"columns={self.columns} vectors={self.vectors} lanes={self.lanes}"
+
+
+def columns_space(facts: Mapping[str, Choice], target: Target) -> Space | None:
+    """Blocks for a row of `ow` outputs with `oc` channels; None where the core or the channels are too narrow."""
+    ow, channels = int(facts["ow"]), int(facts["oc"])
+    if "avx2" not in target.instruction_set or channels < LANES:
+        return None
+    fitting = [
+        (columns, vectors)
+        for columns in range(1, min(ow, SUMS) + 1)
+        for vectors in (1, 2)
+        if columns * vectors <= SUMS and vectors * LANES <= channels
+    ]
+
+    def illegal(point: Point) -> str | None:
+        size = int(point["columns"]), int(point["vectors"])
+        return None if size in fitting else f"{size[0]} x {size[1]} sums do not fit {SUMS} registers"
+
+    columns, vectors = max(size for size in fitting if size[0] <= DEFAULT[0] and size[1] <= DEFAULT[1])
+    return Space(
+        "depthwise_columns",
+        facts,
+        {"columns": tuple(range(1, min(ow, SUMS) + 1)), "vectors": tuple(sorted({size[1] for size in fitting}))},
+        {"columns": columns, "vectors": vectors},
+        illegal,
+    )
+
+
+def columns_of(point: Point) -> Columns:
+    """The blocks of a point of `columns_space`."""
+    return Columns(int(point["columns"]), int(point["vectors"]), LANES)
