@@ -26,7 +26,7 @@ from mbgen.report.listing import read_listing
 from mbgen.target import load_target
 
 TARGETS = Path(__file__).resolve().parent.parent / "targets"
-FITTED = ((0.25, 96), (0.25, 224), (0.5, 128), (0.5, 192), (0.75, 160), (1.0, 128))
+FITTED = ((0.25, 96), (0.25, 128), (0.25, 192), (0.25, 224), (0.5, 128), (0.5, 192), (0.75, 160), (1.0, 128))
 CHECKED = ((0.25, 160), (0.75, 128))
 PLENTY = 1 << 30
 
