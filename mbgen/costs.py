@@ -63,8 +63,6 @@ def shape_of(plan: Plan) -> str:
     """How a network runs, which decides what its layers cost: a key of the file."""
     if plan.bands:
         return "bands"
-    if plan.bands:
-        return "bands"
     return "rows" if len(plan.stages) > 1 else "whole"
 
 
