@@ -84,7 +84,8 @@ def _sums(shape: Shape) -> list[str]:
 def gemm(shape: Shape) -> Helper:
     """A tile of `shape.mr` pixels by `shape.nr` channels."""
     mr, vectors = shape.mr, shape.nr // LANES
-    lines = [f"vmovups {4 * LANES * j or ''}(%[bias]), %%ymm{j}" for j in range(vectors)]
+    lines = ["mov %[bias], %[x0]"]  # x0 is free until the first pixel; bias may then stay in memory, as sanitizers need
+    lines += [f"vmovups {4 * LANES * j or ''}(%[x0]), %%ymm{j}" for j in range(vectors)]
     for p in range(1, mr):
         lines += [f"vmovaps %%ymm{j}, %%ymm{vectors * p + j}" for j in range(vectors)]
     if shape.rows:
@@ -111,7 +112,7 @@ def gemm(shape: Shape) -> Helper:
     # what is read once a row or a tile may lie in memory
     inputs = [
         '[x] "r"(x)' if shape.rows else '[x] "rm"(x)',
-        '[bias] "r"(bias)',
+        '[bias] "rm"(bias)',
         '[k] "rm"(k)',
         '[x_bytes] "r"(x_bytes)',
     ]
