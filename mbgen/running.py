@@ -17,13 +17,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-import jinja2
 import numpy as np
 
 from mbgen.data import data_folder
 from mbgen.errors import InputError, RefusedError
 from mbgen.graph import Array
 from mbgen.target import Target, load_target
+from mbgen.templates import environment
 from mbgen.toolchain import build, run
 
 Json = Mapping[str, Any]
@@ -362,11 +362,4 @@ def _map_in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> 
 
 
 def _render(template: str, **values: object) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(data_folder("templates") / "harness"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template(template).render(values)
+    return environment("harness").get_template(template).render(values)

@@ -36,6 +36,8 @@ class BandText:
     turn: str | None  # which of a ring's slots the window of row oh begins in
     tiles: int
     column: str | None  # the first column of a tile; None: a tile is the row
+    indent: str  # of its calls
+    places: str  # where in the arena it reads, works and writes
     steps: tuple[StepText, ...]
     streamed: bool
     ready: str  # arguments of NAME_rows_ready behind the number of rows that have come
@@ -74,6 +76,7 @@ def band_text(network: Network, number: int) -> BandText:
         column = f"tile * {tiles.step}" if tiles.step else "0"
         if (tiles.count - 1) * tiles.step != tiles.last:
             column = f"tile < {tiles.count - 1} ? {column} : {tiles.last}"
+    indent = "    " if column is None else "        "
     return BandText(
         number=number + 1,
         layers=" and ".join(band.layers),
@@ -82,8 +85,11 @@ def band_text(network: Network, number: int) -> BandText:
         turn=_modulo(rows.stride, 0, source.slots) if ring else None,
         tiles=tiles.count,
         column=column,
+        indent=indent,
+        places=_places(band, last.output == graph.output),
         steps=tuple(
-            StepText(index[name], _call(network, band, position, ring)) for position, name in enumerate(band.layers)
+            StepText(index[name], _call(network, band, position, ring, indent))
+            for position, name in enumerate(band.layers)
         ),
         streamed=band.streamed,
         ready=f"{rows.height}, {rows.oh}, {rows.span - rows.top}, {rows.stride}",
@@ -118,7 +124,14 @@ def image_row(network: Network) -> ImageRow:
     )
 
 
-def _call(network: Network, band: Band, position: int, ring: bool) -> str:
+def _places(band: Band, last: bool) -> str:
+    """In words, where the bytes are that a band works on; the scratch of the image's band holds the row that comes."""
+    passing = f"; a tile of {band.layers[0]} passes through byte {band.scratch}" if len(band.layers) > 1 else ""
+    written = "the caller's output" if last else f"byte {band.target}"
+    return f"Reads from byte {band.source} of the arena on, writes from {written} on{passing}."
+
+
+def _call(network: Network, band: Band, position: int, ring: bool, indent: str) -> str:
     """The call of the layer at `position` in the band, for row `oh` and, where there are tiles, from column `ow` on."""
     name = band.layers[position]
     call = network.calls[name]
@@ -135,7 +148,7 @@ def _call(network: Network, band: Band, position: int, ring: bool) -> str:
             given.append(_output(network, band, layer, position))
         else:
             given.append(_input(network, band, layer, position, ring))
-    return joined(f"        {call.kernel}(", given, ");")
+    return joined(f"{indent}{call.kernel}(", given, ");")
 
 
 def _input(network: Network, band: Band, layer: WeightedLayer, position: int, ring: bool) -> str:

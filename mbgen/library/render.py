@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-import jinja2
-
-from mbgen.data import data_folder
 from mbgen.library import manifest
 from mbgen.library.context import library_context
 from mbgen.library.network import Network
 from mbgen.library.packaging import check_kinds, package_context, package_files
 from mbgen.options import PackageKind
+from mbgen.templates import environment
 
 # path in the library: template, role in the manifest
 _FILES = MappingProxyType(
@@ -31,20 +28,6 @@ _FILES = MappingProxyType(
     }
 )
 _IMAGE_FILES = MappingProxyType({"include/{name}_image.h": ("image.h.jinja", "public_header")})
-
-
-@functools.cache
-def _templates() -> jinja2.Environment:
-    """Read once in a process: tuning renders thousands of libraries, and templates take longer to read than to fill."""
-    folders = [data_folder("templates") / folder for folder in ("library", "packaging")]
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folders),
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +57,7 @@ def render(network: Network, packages: Sequence[PackageKind] = ()) -> Library:
     plan |= {path: (template, "packaging") for path, template in added.items()}
     files: dict[str, tuple[str, bytes]] = {}
     for path, (template, role) in plan.items():
-        text = _templates().get_template(template).render(library=context, package=package)
+        text = environment("library", "packaging").get_template(template).render(library=context, package=package)
         files[path.format(name=network.name)] = (role, text.encode("ascii"))
     if network.reference is not None:
         file_name, content = network.reference

@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from mbgen.data import data_folder
 from mbgen.errors import InputError
 from mbgen.measuring.blocks import count_blocks
@@ -18,6 +16,7 @@ from mbgen.measuring.costs import price
 from mbgen.measuring.measurement import Measurement
 from mbgen.running import build_program
 from mbgen.target import Target
+from mbgen.templates import environment
 
 NETWORK = 1  # the segment of what runs between layers
 FIRST_LAYER = 2  # that of the first layer
@@ -61,12 +60,4 @@ def marking() -> Sequence[str]:
 
 
 def _render(template: str, values: Mapping[str, Any]) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(data_folder("templates") / "measuring"),
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template(template).render(values)
+    return environment("measuring").get_template(template).render(values)

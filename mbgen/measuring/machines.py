@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from mbgen import toolchain
 from mbgen.data import data_folder
 from mbgen.errors import InputError, RefusedError
@@ -23,6 +21,7 @@ from mbgen.measuring.serial_port import Port, parse_port, read_board
 from mbgen.measuring.ssh import Remote, parse_remote, run_remote
 from mbgen.running import build_program
 from mbgen.target import HOST, Target
+from mbgen.templates import environment
 
 ROUNDS = 3  # processes: memory lies elsewhere in each
 MILLISECONDS = 1000  # that each of them measures for
@@ -185,17 +184,13 @@ def _check_build(directory: Path, manifest: Mapping[str, Any], report: Report, p
 
 
 def _render(template: str, manifest: Mapping[str, Any]) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(data_folder("templates") / "measuring"),
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template(template).render(
-        name=manifest["name"],
-        input_type=_C_TYPES[manifest["input"]["dtype"]],
-        output_type=_C_TYPES[manifest["output"]["dtype"]],
-        layers=len(manifest["layers"]),
+    return (
+        environment("measuring")
+        .get_template(template)
+        .render(
+            name=manifest["name"],
+            input_type=_C_TYPES[manifest["input"]["dtype"]],
+            output_type=_C_TYPES[manifest["output"]["dtype"]],
+            layers=len(manifest["layers"]),
+        )
     )

@@ -55,9 +55,12 @@ def run_remote(remote: Remote, program: Path, seconds: float) -> str:
     for tool in ("ssh", "scp"):
         if shutil.which(tool) is None:
             raise MissingToolError(f"{remote.name} needs {tool}; install it with: apt-get install openssh-client")
-    folder = _ssh(remote, "mktemp -d /tmp/mbgen.XXXXXXXXXX", SHORT_SECONDS).strip()
-    if not re.fullmatch(r"/tmp/mbgen\.\w+", folder, re.ASCII):
-        raise RefusedError(f"{remote.name}: mktemp gave no folder to copy the program to, but {folder!r}")
+    folder = _ssh(remote, "mktemp -d", SHORT_SECONDS).strip()
+    if not re.fullmatch(r"(/[\w-]+)+/tmp\.\w+", folder, re.ASCII):  # it will be removed with all that is in it
+        raise RefusedError(
+            f"{remote.name}: mktemp -d gave no folder to copy the program to, but {folder!r}; "
+            "look at TMPDIR and mktemp there"
+        )
     try:
         there = f"{folder}/{program.name}"
         _call(remote, [*_command(remote, "scp", "-P"), "-q", str(program), f"{remote.login}:{there}"], SHORT_SECONDS)

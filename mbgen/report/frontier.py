@@ -4,39 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import jinja2
-
-from mbgen.data import data_folder
 from mbgen.explore import Candidate, Choice, Exploration
 from mbgen.report import charts
+from mbgen.templates import environment
 
 HEAD = ("alpha", "resolution", "MACs", "accuracy", "arena", "flash", "cost", "latency", "")
 
 
 def render_exploration(found: Exploration, choice: Choice | None) -> bytes:
     """One self-contained HTML page; the same findings give the same bytes."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(data_folder("templates") / "report"),
-        undefined=jinja2.StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     known = [one for one in found.candidates if one.accuracy is not None]
     networks = [
         charts.Network(f"{one.alpha:g}/{one.resolution}", one.cost or one.macs, one.accuracy, one.fits, one.frontier)
         for one in known
         if one.accuracy is not None
     ]
-    text = environment.get_template("explore.html.jinja").render(
-        target=found.target,
-        subtitle=f"{found.dtype}, {found.classes} classes",
-        line=None if choice is None else choice.line,
-        note=note(found),
-        chart=charts.frontier(networks, cost_unit(found)) if networks else None,
-        head=HEAD,
-        rows=[row(one) for one in found.candidates],
+    text = (
+        environment("report", escape_html=True)
+        .get_template("explore.html.jinja")
+        .render(
+            target=found.target,
+            subtitle=f"{found.dtype}, {found.classes} classes",
+            line=None if choice is None else choice.line,
+            note=note(found),
+            chart=charts.frontier(networks, cost_unit(found)) if networks else None,
+            head=HEAD,
+            rows=[row(one) for one in found.candidates],
+        )
     )
     return text.encode("utf-8")
 

@@ -10,12 +10,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-import jinja2
-
-from mbgen.data import data_folder
 from mbgen.graph import INTEGER_RANGE, ITEM_BYTES
 from mbgen.report import charts
 from mbgen.report.facts import Facts, Json
+from mbgen.templates import environment
 
 KINDS = ("convolution", "depthwise", "pointwise", "pool", "dense", "other")
 _KIND_OF = {
@@ -65,24 +63,20 @@ class Section:
 
 def render_report(facts: Facts) -> bytes:
     """The whole page. The same facts give the same bytes; every text of the model is escaped."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(data_folder("templates") / "report"),
-        undefined=jinja2.StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     manifest = facts.manifest
     sections = [section for section in _sections(facts) if section is not None]
-    text = environment.get_template("report.html.jinja").render(
-        name=manifest["name"],
-        subtitle=_subtitle(manifest),
-        figures=_figures(facts),
-        sections=sections,
-        provenance=_provenance(manifest),
-        kinds=KINDS,
-        data=_data(facts),
+    text = (
+        environment("report", escape_html=True)
+        .get_template("report.html.jinja")
+        .render(
+            name=manifest["name"],
+            subtitle=_subtitle(manifest),
+            figures=_figures(facts),
+            sections=sections,
+            provenance=_provenance(manifest),
+            kinds=KINDS,
+            data=_data(facts),
+        )
     )
     return text.encode("utf-8")
 

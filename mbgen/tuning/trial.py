@@ -9,10 +9,8 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import jinja2
 import numpy as np
 
-from mbgen.data import data_folder
 from mbgen.errors import InputError, MbgenError, MissingToolError, RefusedError, TimeoutRefusedError
 from mbgen.graph import INTEGER_RANGE, Array, Graph, Layer, Numerics, Tensor, macs
 from mbgen.library import ModelInfo, Network, Rewrites, render, write
@@ -29,6 +27,7 @@ from mbgen.reference import execute
 from mbgen.running import SECONDS_PER_MAC, START_SECONDS, build_program, read_manifest
 from mbgen.schedules.space import Choice, Chosen, Point, Space, default_schedule
 from mbgen.target import Target, load_target
+from mbgen.templates import environment
 from mbgen.toolchain import require
 from mbgen.tuning.journal import Outcome
 
@@ -184,9 +183,8 @@ def measure(program: Program) -> Outcome:
 
 
 def _main(alone: Network) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(data_folder("templates") / "measuring"), undefined=jinja2.StrictUndefined
-    )
-    return environment.get_template("trial.c.jinja").render(
-        name=NAME, input_type=C_TYPES[alone.input.dtype], output_type=C_TYPES[alone.output.dtype], wrong=WRONG
+    return (
+        environment("measuring")
+        .get_template("trial.c.jinja")
+        .render(name=NAME, input_type=C_TYPES[alone.input.dtype], output_type=C_TYPES[alone.output.dtype], wrong=WRONG)
     )

@@ -88,8 +88,25 @@ def script(folder: Path, text: str) -> Path:
 
 def test_a_program_runs_in_a_folder_of_its_own_that_is_gone_afterwards(remote: Remote, tmp_path: Path) -> None:
     folder = run_remote(remote, script(tmp_path, "touch made-here; pwd"), 30).strip()
-    assert folder.startswith("/tmp/mbgen.")
+    assert Path(folder).name.startswith("tmp.")
     assert not Path(folder).exists()
+
+
+def test_a_folder_that_is_none_is_left_alone(remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be removed with all that is in it."""
+    asked: list[str] = []
+
+    def answer(_: Remote, shell: str, __: float) -> str:
+        asked.append(shell)
+        return "/home\n"
+
+    monkeypatch.setattr("mbgen.measuring.ssh._ssh", answer)
+    with pytest.raises(RefusedError) as refused:
+        run_remote(remote, tmp_path / "program", 30)
+    assert str(refused.value) == (
+        f"{remote.name}: mktemp -d gave no folder to copy the program to, but '/home'; look at TMPDIR and mktemp there"
+    )
+    assert asked == ["mktemp -d"]
 
 
 def test_words_before_the_program_reach_it_whole(remote: Remote, tmp_path: Path) -> None:
