@@ -30,7 +30,7 @@ def build(job: int) -> str | Outcome:
 def measure(program: str) -> Outcome:
     number = int(program.split(maxsplit=1)[0])
     if number == 100:
-        time.sleep(60)
+        time.sleep(30)
     return Outcome(2.0 * number, "cycles~", message=program)
 
 
@@ -74,9 +74,10 @@ def test_a_job_that_kills_its_worker_is_a_crash_and_the_others_are_measured() ->
 
 def test_at_the_deadline_what_is_not_done_is_dropped() -> None:
     with local_workers(1) as workers:
+        outcomes(workers, [0])  # the worker has started, however long that takes on a busy machine
         started = time.monotonic()
         found = outcomes(workers, [2, 100, 4], started + 8)
-        assert time.monotonic() - started < 40
+        assert time.monotonic() - started < 25
     assert set(found) <= {0, 2}
     assert found[0].figure == 4
 
