@@ -6,6 +6,7 @@
 #include "camera.h"
 #include "mobilenet.h"
 #include "mobilenet_image.h"
+#include "scores.h"
 
 #define FRAMES 4 /* a product would go on for ever */
 
@@ -49,21 +50,15 @@ int main(void)
     board_print("\n");
     for (unsigned frame = 0; frame < FRAMES; frame++) {
         int8_t output[MOBILENET_OUTPUT_ELEMENTS];
-        size_t best = 0;
 
         if (classify_frame(output) != MOBILENET_OK) {
             board_print("the network did not run\n");
             return 1;
         }
-        for (size_t i = 1; i < MOBILENET_OUTPUT_ELEMENTS; i++) {
-            if (output[i] > output[best]) {
-                best = i;
-            }
-        }
         board_print("frame ");
         board_print_number(frame);
-        board_print(": class ");
-        board_print_number((uint32_t)best);
+        board_print(": ");
+        print_class(best_class(output, MOBILENET_OUTPUT_ELEMENTS));
         board_print("\n");
     }
     return 0;

@@ -5,6 +5,7 @@
 #include "board.h"
 #include "mobilenet.h"
 #include "mobilenet_image.h"
+#include "scores.h"
 
 extern const uint8_t mobilenet_picture[MOBILENET_INPUT_ELEMENTS]; /* red, green, blue; made by picture.py */
 
@@ -14,7 +15,7 @@ static int8_t output[MOBILENET_OUTPUT_ELEMENTS];
 
 int main(void)
 {
-    size_t best = 0;
+    size_t best;
 
     if (mobilenet_self_test(&arena) != MOBILENET_OK) {
         board_print("the self-test failed\n");
@@ -27,13 +28,8 @@ int main(void)
         board_print("the network did not run\n");
         return 1;
     }
-    for (size_t i = 1; i < MOBILENET_OUTPUT_ELEMENTS; i++) {
-        if (output[i] > output[best]) {
-            best = i;
-        }
-    }
-    board_print("class ");
-    board_print_number((uint32_t)best);
+    best = best_class(output, MOBILENET_OUTPUT_ELEMENTS);
+    print_class(best);
     board_print(", score ");
     board_print_number((uint32_t)(100.0f * mobilenet_dequantize_output(output[best]) + 0.5f));
     board_print(" %\n");

@@ -5,6 +5,7 @@
 #include "board.h"
 #include "mobilenet.h"
 #include "mobilenet_image.h"
+#include "scores.h"
 
 extern const uint8_t mobilenet_picture[MOBILENET_INPUT_ELEMENTS]; /* red, green, blue; made by picture.py */
 
@@ -29,20 +30,12 @@ void profile_end(int layer)
 
 int main(void)
 {
-    size_t best = 0;
-
     mobilenet_input_from_pixels(mobilenet_picture, input);
     if (mobilenet_invoke(&arena, input, output) != MOBILENET_OK) {
         board_print("the network did not run\n");
         return 1;
     }
-    for (size_t i = 1; i < MOBILENET_OUTPUT_ELEMENTS; i++) {
-        if (output[i] > output[best]) {
-            best = i;
-        }
-    }
-    board_print("class ");
-    board_print_number((uint32_t)best);
+    print_class(best_class(output, MOBILENET_OUTPUT_ELEMENTS));
     board_print("\n");
     for (size_t i = 0; i < MOBILENET_LAYER_COUNT; i++) {
         board_print("layer ");

@@ -1,5 +1,4 @@
 /* Two networks in turn, which share the memory that they work in; the weights of one are outside the chip. */
-#include <stddef.h>
 #include <stdint.h>
 
 #include "board.h"
@@ -7,6 +6,7 @@
 #include "classifier_image.h"
 #include "detector.h"
 #include "detector_image.h"
+#include "scores.h"
 
 extern const uint8_t detector_picture[DETECTOR_INPUT_ELEMENTS]; /* red, green, blue; made by picture.py */
 extern const uint8_t classifier_picture[CLASSIFIER_INPUT_ELEMENTS];
@@ -22,26 +22,6 @@ static union {
     int8_t classifier[CLASSIFIER_INPUT_ELEMENTS];
 } input;
 
-static size_t largest(const int8_t *scores, size_t count)
-{
-    size_t best = 0;
-
-    for (size_t i = 1; i < count; i++) {
-        if (scores[i] > scores[best]) {
-            best = i;
-        }
-    }
-    return best;
-}
-
-static void print(const char *name, size_t best)
-{
-    board_print(name);
-    board_print(": class ");
-    board_print_number((uint32_t)best);
-    board_print("\n");
-}
-
 int main(void)
 {
     int8_t found[DETECTOR_OUTPUT_ELEMENTS];
@@ -52,13 +32,16 @@ int main(void)
         board_print("the detector did not run\n");
         return 1;
     }
-    print("detector", largest(found, DETECTOR_OUTPUT_ELEMENTS));
+    board_print("detector: ");
+    print_class(best_class(found, DETECTOR_OUTPUT_ELEMENTS));
 
     classifier_input_from_pixels(classifier_picture, input.classifier);
     if (classifier_invoke(&arena.classifier, input.classifier, scores) != CLASSIFIER_OK) {
         board_print("the classifier did not run\n");
         return 1;
     }
-    print("classifier", largest(scores, CLASSIFIER_OUTPUT_ELEMENTS));
+    board_print("\nclassifier: ");
+    print_class(best_class(scores, CLASSIFIER_OUTPUT_ELEMENTS));
+    board_print("\n");
     return 0;
 }
