@@ -7,20 +7,21 @@ from mbgen.graph import Conv2D, DepthwiseConv2D, Graph, WeightedLayer
 from mbgen.intrinsics.mve_depthwise import depthwise_stream
 from mbgen.intrinsics.mve_gemm import CHANNELS, PIXELS, gemm_stream, row_stream
 from mbgen.lowering import mve_conv, mve_depthwise, mve_gemm, mve_pool, pool
-from mbgen.lowering.conv import RowWindow
 from mbgen.lowering.prepared import Context, Prepared
 from mbgen.lowering.vector_scale import VectorScale, vector_scale
+from mbgen.lowering.weighted import gemm_family, gemm_rows, row_window
 from mbgen.schedules.helium import ROW, SCRATCH_BYTES, SQUARE, depthwise_space, gemm_space, patch_space, strip_columns
 
 VECTOR = 16
 
 
-def prepare_gemm(layer: WeightedLayer, graph: Graph, context: Context, rows: int, family: str) -> Prepared | None:
-    """A pointwise or dense layer on `rows` pixels; None where no tile serves it."""
+def prepare_gemm(layer: WeightedLayer, graph: Graph, context: Context) -> Prepared | None:
+    """A pointwise or dense layer; None where no tile serves it."""
     scale = _scale(layer, graph, context)
     if scale is None or len(scale.weights) < CHANNELS:
         return None
     n, k = scale.weights.shape
+    rows = gemm_rows(layer, graph, context)
     chosen = context.choose(gemm_space({"m": rows, "n": n, "k": k, "dtype": "int8", "scale": scale.kind}))
     tile = str(chosen.point["tile"])
     constants = (scale.weights, scale.start, scale.multiplier, scale.addend)
@@ -29,7 +30,7 @@ def prepare_gemm(layer: WeightedLayer, graph: Graph, context: Context, rows: int
     channels, pixels = tile.split("x")
     packing = f"weights [{n}][{k}] in vectors of {VECTOR} k of {channels} channels, with starts and rescaling"
     return Prepared(
-        family,
+        gemm_family(layer),
         form,
         f"gemm of {channels} channels by {pixels} pixels, {scale.kind}",
         lambda: mve_gemm.define(form),
@@ -38,9 +39,9 @@ def prepare_gemm(layer: WeightedLayer, graph: Graph, context: Context, rows: int
     )
 
 
-def prepare_conv(layer: Conv2D, graph: Graph, context: Context, window: RowWindow) -> Prepared | None:
-    """A convolution over a window, one output row at a time; None where no tile serves it."""
-    scale = _scale(layer, graph, context)
+def prepare_conv(layer: Conv2D, graph: Graph, context: Context) -> Prepared | None:
+    """A row of a convolution over a window; None where no tile serves it."""
+    scale, window = _scale(layer, graph, context), row_window(layer, graph)
     if scale is None or len(scale.weights) < CHANNELS or layer.dilation != (1, 1) or window.kw > window.width:
         return None
     (x,) = graph.layer_inputs(layer)
