@@ -11,6 +11,7 @@ offset costs nothing, since it goes into the bias. May not know layers, instruct
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -82,6 +83,7 @@ def shift_for(scale: float, high: int = 32) -> int:
     return int(np.floor(31 - high - np.log2(scale)))
 
 
+@functools.lru_cache(maxsize=4096)  # a kernel that is tuned is prepared many times
 def search(
     channel: Steps,
     scale: float,

@@ -258,6 +258,10 @@ class Graph:
         object.__setattr__(self, "tensors", MappingProxyType(dict(self.tensors)))
         verify(self)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To pickle: a read-only mapping cannot be."""
+        return Graph, (self.name, self.numerics, dict(self.tensors), self.layers, self.input, self.output)
+
     def layer_inputs(self, layer: Layer) -> tuple[Tensor, ...]:
         return tuple(self.tensors[name] for name in layer.inputs)
 

@@ -16,7 +16,8 @@ from mbgen.lowering.rescale import Levels, Sums, levels, sums
 from mbgen.numerics import bounds
 from mbgen.plan import Band, Plan
 from mbgen.planning.bands import image_row_bytes, lowest
-from mbgen.schedules.packed import packed_space
+from mbgen.schedules.packed import packed_depthwise_space, packed_loops, packed_space
+from mbgen.schedules.space import Choice
 
 ITEM_BYTES = {"uint16": 2, "int32": 4}
 MOST = FIELD  # what a field must stay below
@@ -37,7 +38,7 @@ def prepare_banded(layer: WeightedLayer, graph: Graph, plan: Plan, context: Cont
     """A layer of a band."""
     band = next(band for band in plan.bands if layer.name in band.layers)
     if isinstance(layer, DepthwiseConv2D):
-        return _depthwise(layer, graph, plan, band)
+        return _depthwise(layer, graph, plan, band, context)
     return _gemm(layer, graph, plan, band, context)
 
 
@@ -61,7 +62,7 @@ def _finish(layer: WeightedLayer, graph: Graph, made: Levels) -> tuple[Finish, M
     return Finish(0, epilogue, least), arrays | {"offset": made.offset.astype(np.int32)}
 
 
-def _depthwise(layer: DepthwiseConv2D, graph: Graph, plan: Plan, band: Band) -> Prepared:
+def _depthwise(layer: DepthwiseConv2D, graph: Graph, plan: Plan, band: Band, context: Context) -> Prepared:
     (x,) = graph.layer_inputs(layer)
     storage = plan.storage[x.name]
     over = sums(layer, graph, *_stored_range(layer, graph))
@@ -77,12 +78,21 @@ def _depthwise(layer: DepthwiseConv2D, graph: Graph, plan: Plan, band: Band) -> 
         for turn in range(3 if band.streamed else 1)
     ]
     constants = {"weights": (np.stack(turns), f"start, taps and scale of each of {count} channels")}
+    facts: dict[str, Choice] = {
+        "channels": count,
+        "outputs": form.outputs,
+        "stride": str(form.stride),
+        "finish": finish.kind,
+    }
+    chosen = context.choose(packed_depthwise_space(facts))
+    unroll = int(chosen.point["unroll"])
     return Prepared(
         "depthwise",
         form,
-        f"packed depthwise, {form.outputs} columns",
-        lambda: packed.define_depthwise(form),
+        f"packed depthwise, {form.outputs} columns{f', {unroll} channels a turn' if unroll > 1 else ''}",
+        lambda: packed.schedule_depthwise(packed.define_depthwise(form), unroll),
         constants | {role: (values, role) for role, values in arrays.items()},
+        chosen.source,
     )
 
 
@@ -101,8 +111,10 @@ def _gemm(layer: WeightedLayer, graph: Graph, plan: Plan, band: Band, context: C
     greatest = [_paired(high + start, 0) for high, start in zip(highs, starts, strict=True)]
     target = plan.storage.get(layer.output)
     rows = band.tiles.columns
-    chosen = context.choose(packed_space({"m": rows, "n": n, "k": k, "parts": parts}, context.target))
-    ahead = chosen.point["loads"] == "ahead"
+    sums_of = "whole" if len(cuts) == 1 else "split"
+    facts: dict[str, Choice] = {"m": rows, "n": n, "k": k, "parts": str(parts), "sums": sums_of, "finish": finish.kind}
+    chosen = context.choose(packed_space(facts, context.target))
+    loops = packed_loops(chosen.point)
     form = PackedGemm(
         rows,
         n,
@@ -112,7 +124,7 @@ def _gemm(layer: WeightedLayer, graph: Graph, plan: Plan, band: Band, context: C
         source.column // 4,
         tuple(last - first for first, last in cuts),
         any(bool(np.any(pair.sum(axis=-1) >= FIELD)) for pair in greatest),
-        ahead,
+        loops.ahead,
         output.shape[3] if target is None else target.column // ITEM_BYTES[target.item],
         1 if target is None else target.channel // ITEM_BYTES[target.item],
         output.dtype if target is None else target.item,
@@ -136,8 +148,8 @@ def _gemm(layer: WeightedLayer, graph: Graph, plan: Plan, band: Band, context: C
     return Prepared(
         family,
         form,
-        f"packed sums of 4 channels by 3 pixels{split}{', loads ahead' if ahead else ''}",
-        lambda: packed.define_gemm(form),
+        f"packed sums of 4 channels by 3 pixels{split}{loops}",
+        lambda: packed.schedule_gemm(packed.define_gemm(form), loops),
         constants | padded,
         chosen.source,
     )

@@ -16,6 +16,7 @@ from mbgen.lowering.builder import T, build, conditions, constant, grid, local, 
 from mbgen.lowering.epilogue import Epilogue
 from mbgen.lowering.tiling import start
 from mbgen.lowering.tir import helper_statement
+from mbgen.schedules.packed import PackedLoops
 
 FIELD = 1 << 21
 BLOCK = 4  # output channels of a pointwise tile
@@ -34,6 +35,11 @@ class Finish:
     exact: Epilogue | None
     least: int
     patches: int = 0
+
+    @property
+    def kind(self) -> str:
+        """Of code: "line", "patched" or "exact"."""
+        return "exact" if self.exact is not None else "patched" if self.patches else "line"
 
     @property
     def parameters(self) -> tuple[tuple[str, str], ...]:
@@ -113,6 +119,31 @@ def schedule_pack(function: tirx.PrimFunc) -> tirx.PrimFunc:
     sch: Any = s_tir.Schedule(function)
     sch.unroll(sch.get_loops(sch.get_sblock("pack"))[1])
     return sch.mod["main"]
+
+
+def schedule_gemm(function: tirx.PrimFunc, loops: PackedLoops) -> tirx.PrimFunc:
+    """The order of the loops over tiles, and some turns of the inner one written out."""
+    sch: Any = s_tir.Schedule(function)
+    outer, inner = sch.get_loops(sch.get_sblock("gemm"))
+    if loops.inner == "pixels":
+        sch.reorder(inner, outer)
+        inner = outer
+    _write_out(sch, inner, loops.unroll)
+    return sch.mod["main"]
+
+
+def schedule_depthwise(function: tirx.PrimFunc, unroll: int) -> tirx.PrimFunc:
+    """`unroll` channels in one turn of the loop."""
+    sch: Any = s_tir.Schedule(function)
+    (channel,) = sch.get_loops(sch.get_sblock("depthwise"))
+    _write_out(sch, channel, unroll)
+    return sch.mod["main"]
+
+
+def _write_out(sch: Any, loop: Any, count: int) -> None:
+    if count > 1:
+        _, turns = sch.split(loop, [None, count])
+        sch.unroll(turns)
 
 
 def define_pack(form: PackRow) -> tirx.PrimFunc:

@@ -42,21 +42,21 @@ def measure_library(directory: Path, manifest: Mapping[str, Any], target: Target
     values = {
         "name": manifest["name"],
         "network": NETWORK,
-        "first_layer": FIRST_LAYER,
         "input_type": _C_TYPES[manifest["input"]["dtype"]],
         "output_type": _C_TYPES[manifest["output"]["dtype"]],
     }
-    hooks = folder / "bench_hooks.h"
-    hooks.write_text(_render("bench_hooks.h.jinja", values), encoding="ascii")
     # Counting is for one thread: on several, those that wait for others would count as work.
-    flags = [*marking(), "-include", str(hooks), "-fno-openmp"]
+    flags = [*marking(manifest["name"], folder), "-fno-openmp"]
     program = build_program([directory], _render("bench_blocks.c.jinja", values), folder, flags)
     return measure_program(target, program, folder)
 
 
-def marking() -> Sequence[str]:
-    """The compiler flags that let a program include marks.h."""
-    return ["-I", str((data_folder("templates") / "measuring").resolve())]
+def marking(name: str, folder: Path) -> Sequence[str]:
+    """The compiler flags that make each layer of library `name` a segment, and let a program include marks.h."""
+    hooks = folder / "bench_hooks.h"
+    values = {"name": name, "network": NETWORK, "first_layer": FIRST_LAYER}
+    hooks.write_text(_render("bench_hooks.h.jinja", values), encoding="ascii")
+    return ["-I", str((data_folder("templates") / "measuring").resolve()), "-include", str(hooks)]
 
 
 def _render(template: str, values: Mapping[str, Any]) -> str:

@@ -63,7 +63,7 @@ def tune_model(network: CompileOptions, options: TuneOptions, progress: Progress
     with Journal(folder / JOURNAL, setting) as journal, _workers(options, takes_time(runner)) as workers:
 
         def measure_points(points: Sequence[tuple[Task, Point]], deadline: float) -> Iterator[tuple[int, Outcome]]:
-            jobs = [Job.of(task.graph, target, task.space.key, point, runner) for task, point in points]
+            jobs = [Job(target.name, task.alone, task.space.key, dict(point), runner) for task, point in points]
             return run_trials(workers, jobs, build, measure, deadline)
 
         return tune(

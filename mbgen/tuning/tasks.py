@@ -1,4 +1,4 @@
-"""What there is to tune in a network: one task for each kernel that has a space, as a network of that layer alone.
+"""What there is to tune in a network: one task for each kernel that has a space, with a small network that runs it.
 
 Knows graphs, plans and spaces. May not know how a kernel is searched, built or measured.
 """
@@ -9,25 +9,27 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mbgen.graph import Conv2D, Graph, Layer, Reshape, is_pointwise
+from mbgen.graph import Graph, Layer, Reshape
 from mbgen.lowering.lower import prepare_planned
 from mbgen.lowering.prepared import Prepared
+from mbgen.pipeline import chosen_plan
 from mbgen.plan import Plan
-from mbgen.planning import plan as make_plan
 from mbgen.schedules.space import Chosen, Space, default_schedule
 from mbgen.target import Target
+from mbgen.tuning.alone import Alone, alone
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """One kernel to be tuned: its space, and a network of the first layer that runs it.
+    """One kernel to be tuned: its space, and a small network with the first layer that runs it.
 
-    `runs` is how often the network runs what the task's own network runs once.
+    A figure is that of one call of the kernel: of a layer, or of its part where rows or tiles are made one by one.
+    `runs` is how many of these one inference of the large network makes, all layers that share the kernel together.
     """
 
     layer: str
     space: Space
-    graph: Graph = field(repr=False)
+    alone: Alone = field(repr=False)
     runs: int
     function: Callable[[], Any] = field(repr=False)  # () -> the kernel's PrimFunc with its default schedule
 
@@ -35,7 +37,7 @@ class Task:
 def tasks_of(graph: Graph, plan: Plan, target: Target) -> tuple[Task, ...]:
     """The tasks of a network that runs as `plan` says, in the order of first use.
 
-    A kernel that a layer has only among others, in a band or over its own input, cannot be measured alone: it is none.
+    A kernel that no small network has, because it works over its own input, cannot be measured: it is none.
     """
     found: dict[str, Task] = {}
     for layer in graph.layers:
@@ -44,15 +46,28 @@ def tasks_of(graph: Graph, plan: Plan, target: Target) -> tuple[Task, ...]:
         prepared, spaces = _prepared(layer, graph, plan, target)
         if not spaces:
             continue
-        alone, runs = _alone(layer, graph, layer.name in plan.rows)
-        _, measurable = _prepared(alone.layers[0], alone, make_plan(alone, "speed"), target)
+        small = alone(layer, graph, plan)
+        measurable: set[str] | None = None
         for space in spaces:
             if space.key in found:
                 known = found[space.key]
-                found[space.key] = replace(known, runs=known.runs + runs)
-            elif space.key in {one.key for one in measurable}:
-                found[space.key] = Task(layer.name, space, alone, runs, prepared.function)
+                found[space.key] = replace(known, runs=known.runs + small.runs)
+                continue
+            if measurable is None:
+                measurable = {one.key for one in _spaces_alone(small, target)}
+            if space.key in measurable:
+                found[space.key] = Task(layer.name, space, small, small.runs, prepared.function)
     return tuple(found.values())
+
+
+def plan_alone(graph: Graph, target: Target) -> Plan:
+    """The plan of a small network."""
+    return chosen_plan(graph, "speed", None, None, target)
+
+
+def _spaces_alone(small: Alone, target: Target) -> list[Space]:
+    layer = next(one for one in small.graph.layers if one.name == small.layer)
+    return _prepared(layer, small.graph, plan_alone(small.graph, target), target)[1]
 
 
 def _prepared(layer: Layer, graph: Graph, plan: Plan, target: Target) -> tuple[Prepared, list[Space]]:
@@ -64,18 +79,3 @@ def _prepared(layer: Layer, graph: Graph, plan: Plan, target: Target) -> tuple[P
         return default_schedule(space)
 
     return prepare_planned(layer, graph, plan, target, choose), spaces
-
-
-def _alone(layer: Layer, graph: Graph, by_row: bool) -> tuple[Graph, int]:
-    """A network of one layer with the same kernel, and how often the layer runs it.
-
-    A pointwise layer that runs row by row is one on an image of one row.
-    """
-    tensors = {name: graph.tensors[name] for name in (*layer.inputs, *layer.constants, layer.output)}
-    runs = 1
-    if by_row and isinstance(layer, Conv2D) and is_pointwise(layer, graph):
-        runs = tensors[layer.output].shape[1]
-        for name in (*layer.inputs, layer.output):
-            _, _, width, channels = tensors[name].shape
-            tensors[name] = replace(tensors[name], shape=(1, 1, width, channels))
-    return Graph("task", graph.numerics, tensors, (layer,), layer.inputs[0], layer.output), runs

@@ -9,27 +9,26 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from mbgen.errors import InputError, MbgenError, MissingToolError, RefusedError, TimeoutRefusedError
-from mbgen.graph import INTEGER_RANGE, Array, Graph, Layer, Numerics, Tensor, macs
+from mbgen.graph import Array, Graph, macs
 from mbgen.library import ModelInfo, Network, Rewrites, render, write
-from mbgen.library.text import C_TYPES
 from mbgen.lowering import lower
-from mbgen.measuring.emulator import marking, measure_program
+from mbgen.measuring.emulator import FIRST_LAYER, NETWORK, marking, measure_program
 from mbgen.measuring.machines import Host, build_timed, check_machine, parse_machine, time_programs
 from mbgen.measuring.measurement import Unit
 from mbgen.measuring.serial_port import Port
 from mbgen.measuring.ssh import Remote
 from mbgen.measuring.timing import measured
-from mbgen.planning import plan
+from mbgen.plan import Plan
 from mbgen.reference import execute
 from mbgen.running import SECONDS_PER_MAC, START_SECONDS, build_program, read_manifest
-from mbgen.schedules.space import Choice, Chosen, Point, Space, default_schedule
+from mbgen.schedules.space import Choose, Chosen, Point, Space, default_schedule
 from mbgen.target import Target, load_target
 from mbgen.templates import environment
 from mbgen.toolchain import require
+from mbgen.tuning.alone import Alone, random_input
 from mbgen.tuning.journal import Outcome
+from mbgen.tuning.tasks import plan_alone
 
 EMULATOR = "emulator"
 NAME = "task"
@@ -39,54 +38,24 @@ WRONG = "wrong result"  # what the program says of a kernel that does not agree 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A layer alone, and the point that its kernel is to be built with."""
+    """A small network, and the point that the kernel of one of its layers is to be built with."""
 
     target: str
-    numerics: Numerics
-    layer: Layer
-    tensors: tuple[Tensor, ...] = field(repr=False)
+    alone: Alone
     kernel: str  # key of the space that the point is of
-    point: tuple[tuple[str, Choice], ...]
+    point: Point
     runner: str = EMULATOR
 
-    @classmethod
-    def of(cls, graph: Graph, target: Target, kernel: str, point: Point, runner: str = EMULATOR) -> Job:
-        """The job of a graph of one layer."""
-        (layer,) = graph.layers
-        tensors = tuple(graph.tensors.values())
-        return cls(target.name, graph.numerics, layer, tensors, kernel, tuple(point.items()), runner)
 
-    @property
-    def graph(self) -> Graph:
-        tensors = {tensor.name: tensor for tensor in self.tensors}
-        return Graph(NAME, self.numerics, tensors, (self.layer,), self.layer.inputs[0], self.layer.output)
-
-
-class _IllegalError(Exception):
-    """The point is none of the kernel's space."""
-
-
-def network(job: Job) -> Network:
-    """The network of the job's layer alone, with random input and the reference's output as its self-test."""
-
-    def choose(space: Space) -> Chosen:
-        if space.key != job.kernel:
-            return default_schedule(space)
-        reason = space.reason(dict(job.point))
-        if reason is not None:
-            raise _IllegalError(reason)
-        return Chosen(dict(job.point), "trial")
-
-    graph, target = job.graph, load_target(job.target)
-    planned = plan(graph, "speed")
-    image = _random_input(graph.tensors[graph.input])
+def bare_network(graph: Graph, plan: Plan, target: Target, name: str, choose: Choose, image: Array) -> Network:
+    """A graph that comes from no model, lowered; on `image` it gives what the reference gives."""
     return Network(
-        name=NAME,
+        name=name,
         graph=graph,
         rewrites=Rewrites.none(graph),
         target=target,
-        plan=planned,
-        lowered=lower(graph, planned, target, NAME, choose),
+        plan=plan,
+        lowered=lower(graph, plan, target, name, choose),
         model=ModelInfo(source="builtin"),
         options={},
         test_input=image.reshape(-1),
@@ -94,11 +63,25 @@ def network(job: Job) -> Network:
     )
 
 
-def _random_input(tensor: Tensor) -> Array:
-    random = np.random.default_rng(0)
-    if tensor.dtype == "float32":
-        return random.uniform(-1, 1, tensor.shape).astype(np.float32)
-    return random.integers(*INTEGER_RANGE[tensor.dtype], tensor.shape, tensor.dtype, endpoint=True)
+class _IllegalError(Exception):
+    """The point is none of the kernel's space."""
+
+
+def network(job: Job) -> Network:
+    """The job's small network, with random input and the reference's output as its self-test."""
+
+    def choose(space: Space) -> Chosen:
+        if space.key != job.kernel:
+            return default_schedule(space)
+        reason = space.reason(job.point)
+        if reason is not None:
+            raise _IllegalError(reason)
+        return Chosen(job.point, "trial")
+
+    graph, target = job.alone.graph, load_target(job.target)
+    return bare_network(
+        graph, plan_alone(graph, target), target, NAME, choose, random_input(graph.tensors[graph.input])
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +90,8 @@ class Program:
 
     target: str
     executable: bytes = field(repr=False)
+    segment: int  # of the kernel's layer
+    calls: int  # of the kernel, in the segment
     seconds: float  # that it may take
     runner: str = EMULATOR
 
@@ -137,18 +122,18 @@ def _machine(runner: str) -> Host | Remote:
 
 
 def build(job: Job) -> Program | Outcome:
-    """The job's program, which checks its kernel against the reference and then runs it; or why there is none."""
+    """The job's program, which runs its kernel and checks it against the reference; or why there is none."""
     try:
-        alone = network(job)
+        small = network(job)
     except _IllegalError as error:
         return Outcome(None, cause="illegal", message=str(error))
     with tempfile.TemporaryDirectory(prefix="mbgen-") as name:
         folder = Path(name)
         library = folder / "library"
-        write(render(alone), library)
+        write(render(small), library)
         try:
             if job.runner == EMULATOR:
-                executable = build_program([library], _main(alone), folder, marking())
+                executable = build_program([library], _main(small), folder, marking(NAME, folder))
             else:
                 manifest, machine = read_manifest(library), _machine(job.runner)
                 executable = build_timed(library, manifest, machine, folder, milliseconds=MILLISECONDS)
@@ -156,8 +141,15 @@ def build(job: Job) -> Program | Outcome:
             raise
         except MbgenError as error:
             return Outcome(None, cause="compile error", message=str(error))
-        seconds = START_SECONDS + SECONDS_PER_MAC * sum(macs(layer, alone.graph) for layer in alone.graph.layers)
-        return Program(job.target, executable.read_bytes(), seconds, job.runner)
+        layers = small.graph.layers
+        return Program(
+            job.target,
+            executable.read_bytes(),
+            FIRST_LAYER + [layer.name for layer in layers].index(job.alone.layer),
+            job.alone.calls,
+            START_SECONDS + SECONDS_PER_MAC * sum(macs(layer, small.graph) for layer in layers),
+            job.runner,
+        )
 
 
 def measure(program: Program) -> Outcome:
@@ -169,22 +161,18 @@ def measure(program: Program) -> Outcome:
         path.chmod(0o700)
         try:
             if program.runner == EMULATOR:
-                total = measure_program(target, path, Path(name), program.seconds).total
+                figures = measure_program(target, path, Path(name), program.seconds).segments[program.segment]
             else:
                 (reports,) = time_programs([path], target, _machine(program.runner), program.seconds)
-                total = measured(reports, False, 0)[0].total
+                figures = measured(reports, False, 0)[0].total
         except TimeoutRefusedError as error:
             return Outcome(None, cause="timeout", message=str(error))
         except RefusedError as error:
             return Outcome(None, cause="wrong result" if WRONG in str(error) else "crash", message=str(error))
     units: tuple[Unit, ...] = ("seconds", "cycles~", "instructions")
-    unit = next(one for one in units if one in total)
-    return Outcome(total[unit], unit)
+    unit = next(one for one in units if one in figures)
+    return Outcome(figures[unit] / program.calls, unit)
 
 
-def _main(alone: Network) -> str:
-    return (
-        environment("measuring")
-        .get_template("trial.c.jinja")
-        .render(name=NAME, input_type=C_TYPES[alone.input.dtype], output_type=C_TYPES[alone.output.dtype], wrong=WRONG)
-    )
+def _main(small: Network) -> str:
+    return environment("measuring").get_template("trial.c.jinja").render(name=small.name, network=NETWORK, wrong=WRONG)

@@ -12,6 +12,8 @@ import pytest
 
 from mbgen.graph import Graph, Numerics
 from mbgen.lowering import lower
+from mbgen.options import CompileOptions
+from mbgen.pipeline import plan_model
 from mbgen.planning import plan
 from mbgen.schedules.space import Choice, Chosen, Point, Space, default_schedule
 from mbgen.target import load_target
@@ -62,6 +64,19 @@ def test_legal_points_are_right_on_their_cores(name: str, numerics: Numerics, tm
     target, graph = require_target(name), all_layers(numerics, TYPES[numerics][:1])
     for seed in (1, 2):
         check(graph, target, tmp_path / str(seed), choose=anywhere(seed))
+
+
+@pytest.mark.parametrize(
+    ("resolution", "seed"),
+    [(20, 0), pytest.param(40, 1, marks=pytest.mark.slow), pytest.param(40, 2, marks=pytest.mark.slow)],
+)
+def test_legal_points_are_right_in_bands(resolution: int, seed: int, tmp_path: Path) -> None:
+    """Of what a row or tile of a band is made by; 20 has rows of 10, 5 and 3, 40 of 20 too."""
+    target = require_target("cortex-m4")
+    options = CompileOptions(target=target.name, alpha=0.25, resolution=resolution, classes=5)
+    planned = plan_model(options, lambda *_: None)
+    assert planned.plan.bands
+    check(planned.graph, target, tmp_path, choose=anywhere(seed), planned=planned.plan)
 
 
 @pytest.mark.parametrize("name", ["host", "cortex-a72", "cortex-m4", "cortex-m55"])

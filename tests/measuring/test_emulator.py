@@ -10,7 +10,7 @@ from mbgen.errors import InputError, RefusedError
 from mbgen.library import render, write
 from mbgen.measuring import emulator
 from mbgen.measuring.blocks import count_blocks, instructions, read_marks
-from mbgen.running import build_program
+from mbgen.running import build_program, read_manifest
 from mbgen.target import load_target
 from tests.support.tiny_library import write_tiny_library
 from tests.support.tiny_network import make_network
@@ -44,7 +44,7 @@ def counted(target: str, tmp_path: Path) -> Path:
     directory = tmp_path / "library"
     write_tiny_library(directory, target)
     main = MAIN.format(first=LOOPS[target].format(turns=100), second=LOOPS[target].format(turns=7))
-    return build_program([directory], main, tmp_path, emulator.marking())
+    return build_program([directory], main, tmp_path, emulator.marking(read_manifest(directory)["name"], tmp_path))
 
 
 @pytest.mark.parametrize("target", sorted(LOOPS))

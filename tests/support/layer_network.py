@@ -32,12 +32,13 @@ from mbgen.graph import (
     WeightedLayer,
     window_output,
 )
-from mbgen.library import ModelInfo, Network, Rewrites, render, write
-from mbgen.lowering import lower
+from mbgen.library import render, write
+from mbgen.plan import Plan
 from mbgen.planning import Objective, plan
 from mbgen.running import run_layers
 from mbgen.schedules.space import Choose, default_schedule
 from mbgen.target import Target
+from mbgen.tuning.trial import bare_network
 from tests.support.layers import Case, per_tensor, random_input, scale_of
 
 SIDE, CHANNELS = 13, 3  # of the network's input
@@ -251,22 +252,12 @@ def library(
     objective: Objective = "speed",
     name: str = "net",
     choose: Choose = default_schedule,
+    planned: Plan | None = None,
 ) -> Path:
-    """Plan, lower, render and write a graph; gives the library's folder."""
-    planned = plan(graph, objective)
+    """Plan unless that is done, lower, render and write a graph; gives the library's folder."""
+    planned = planned or plan(graph, objective)
     image = random_input(np.random.default_rng(1), graph.tensors[graph.input])
-    network = Network(
-        name=name,
-        graph=graph,
-        rewrites=Rewrites.none(graph),
-        target=target,
-        plan=planned,
-        lowered=lower(graph, planned, target, name, choose),
-        model=ModelInfo(source="onnx"),
-        options={},
-        test_input=image.reshape(-1),
-        test_output=reference.execute(graph, image)[graph.output].reshape(-1),
-    )
+    network = bare_network(graph, planned, target, name, choose, image)
     write(render(network), folder / name)
     return folder / name
 
@@ -287,6 +278,7 @@ def run(
     objective: Objective = "speed",
     count: int = 2,
     choose: Choose = default_schedule,
+    planned: Plan | None = None,
 ) -> Iterator[Computed]:
     """Every layer on the target, for `count` random images.
 
@@ -295,7 +287,7 @@ def run(
     source = graph.tensors[graph.input]
     rng = np.random.default_rng(2)
     images = np.concatenate([random_input(rng, source) for _ in range(count)])
-    directory = library(graph, target, folder, objective, choose=choose)
+    directory = library(graph, target, folder, objective, choose=choose, planned=planned)
     for image, outputs in zip(images, run_layers(directory, images), strict=True):
         values = {graph.input: image[np.newaxis]} | {layer.output: outputs[layer.name] for layer in graph.layers}
         for layer in graph.layers:
@@ -332,10 +324,11 @@ def check(
     folder: Path,
     objective: Objective = "speed",
     choose: Choose = default_schedule,
+    planned: Plan | None = None,
 ) -> dict[str, Array]:
     """Run a graph's library: every layer is right. Gives the values that each took, image by image."""
     seen: dict[str, list[Array]] = {}
-    for one in run(graph, target, folder, objective, choose=choose):
+    for one in run(graph, target, folder, objective, choose=choose, planned=planned):
         assert_right(one, graph)
         seen.setdefault(one.layer.name, []).append(one.actual)
     return {name: np.stack(arrays) for name, arrays in seen.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pickle
 
 import pytest
@@ -13,18 +14,19 @@ from mbgen.options import CompileOptions, Optimize
 from mbgen.pipeline import Planned, plan_model
 from mbgen.reference import execute
 from mbgen.schedules.space import Choice, Point
-from mbgen.target import load_target
 from mbgen.tuning.journal import Outcome
 from mbgen.tuning.tasks import Task, tasks_of
 from mbgen.tuning.trial import EMULATOR, Job, Program, build, measure, network, runner_for
 from tests.support.tools import require_target
 
 
+@functools.cache
 def planned(target: str = "cortex-m0plus", optimize: Optimize = "speed") -> Planned:
     options = CompileOptions(target=target, alpha=0.25, resolution=32, classes=10, optimize=optimize)
     return plan_model(options, lambda *_: None)
 
 
+@functools.cache
 def tasks(target: str = "cortex-m0plus", optimize: Optimize = "speed") -> tuple[Task, ...]:
     made = planned(target, optimize)
     return tasks_of(made.graph, made.plan, made.target)
@@ -34,29 +36,45 @@ def test_every_kernel_with_a_choice_is_a_task_once() -> None:
     found = tasks()
     assert len({task.space.key for task in found}) == len(found)
     assert len({task.space.family for task in found}) >= 3
-    assert all(task.graph.layers[0].name == task.layer for task in found)
+    assert all(task.alone.layer == task.layer for task in found)
 
 
 def test_the_runs_of_a_task_are_the_networks() -> None:
     """Layers that share a kernel are one task: the whole network's multiply-accumulates come out."""
     made, found = planned(), tasks()
     total = sum(macs(layer, made.graph) for layer in made.graph.layers)
-    assert sum(task.runs * macs(task.graph.layers[0], task.graph) for task in found) == total
+    assert sum(task.runs / task.alone.calls * layer_macs(task) for task in found) == total
     assert any(task.runs > 1 for task in found)
+
+
+def layer_macs(task: Task) -> int:
+    graph = task.alone.graph
+    return sum(macs(layer, graph) for layer in graph.layers if layer.name == task.layer)
+
+
+def test_layers_of_bands_are_tasks() -> None:
+    """Their figures are of one tile, so that one task serves layers of any height."""
+    made, found = planned("cortex-m4"), tasks("cortex-m4")
+    assert {task.space.family for task in found} >= {"packed_gemm", "packed_depthwise"}
+    banded = [layer for layer in made.graph.layers if layer.name in made.plan.banded]
+    mine = [task for task in found if task.space.family.startswith("packed")]
+    assert len(banded) > 4
+    total = sum(macs(layer, made.graph) for layer in banded)
+    assert sum(task.runs / task.alone.calls * layer_macs(task) for task in mine) == total
 
 
 @pytest.mark.parametrize("optimize", ["speed", "ram"])
 @pytest.mark.parametrize("target", ["cortex-m0plus", "cortex-m4", "cortex-m55", "cortex-a72"])
 def test_the_network_of_a_task_has_the_tasks_kernel(target: str, optimize: Optimize) -> None:
-    """Whether a layer runs row by row or whole, its task asks for the same space."""
-    for task in tasks(target, optimize):
-        alone = network(job(task, task.space.default, target))
-        (kernel,) = alone.lowered.kernels
-        assert kernel.schedule_source == "trial", task
+    """Whether a layer runs row by row, whole or in a band, its task asks for the same space."""
+    for task in {task.space.family: task for task in tasks(target, optimize)}.values():
+        small = network(job(task, dict(task.space.default), target))
+        kernels = {kernel.symbol: kernel for kernel in small.lowered.kernels}
+        assert kernels[small.calls[task.layer].kernel].schedule_source == "trial", task
 
 
 def job(task: Task, point: Point, target: str = "cortex-m0plus") -> Job:
-    return Job.of(task.graph, load_target(target), task.space.key, point)
+    return Job(target, task.alone, task.space.key, point)
 
 
 def test_a_point_that_is_illegal_is_refused_with_its_reason() -> None:
@@ -76,12 +94,34 @@ def test_a_trial_gives_the_same_figure_each_time() -> None:
     task = small_task()
     outcomes = set()
     for _ in range(2):
-        program = build(pickle.loads(pickle.dumps(job(task, task.space.default))))
+        program = build(pickle.loads(pickle.dumps(job(task, dict(task.space.default)))))
         assert isinstance(program, Program)
         outcomes.add(measure(pickle.loads(pickle.dumps(program))))
     (outcome,) = outcomes
     assert outcome.unit == "instructions"
     assert outcome.figure is not None
+
+
+def test_a_trial_of_a_tile_checks_and_measures_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    require_target("cortex-m4")
+    task = next(task for task in reversed(tasks("cortex-m4")) if task.space.family == "packed_gemm")
+    program = build(job(task, dict(task.space.default), "cortex-m4"))
+    assert isinstance(program, Program), program
+    outcome = measure(program)
+    assert outcome.unit == "cycles~"
+    assert outcome.figure is not None
+    pixels, channels, k = (int(task.space.facts[name]) for name in ("m", "n", "k"))
+    assert pixels * channels * k / 3 < outcome.figure < pixels * channels * k * 20
+
+    def other(graph: Graph, image: Array) -> dict[str, Array]:
+        values = execute(graph, image)
+        values[graph.output] = values[graph.output] ^ 1
+        return values
+
+    monkeypatch.setattr("mbgen.tuning.trial.execute", other)
+    wrong = build(job(task, dict(task.space.default), "cortex-m4"))
+    assert isinstance(wrong, Program), wrong
+    assert measure(wrong).cause == "wrong result"
 
 
 def test_a_wrong_kernel_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +134,7 @@ def test_a_wrong_kernel_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
         return values
 
     monkeypatch.setattr("mbgen.tuning.trial.execute", other)
-    program = build(job(task, task.space.default))
+    program = build(job(task, dict(task.space.default)))
     assert isinstance(program, Program)
     outcome = measure(program)
     assert outcome.cause == "wrong result"
@@ -105,7 +145,7 @@ def test_code_that_does_not_compile_is_found(monkeypatch: pytest.MonkeyPatch) ->
     require_target("cortex-m0plus")
     monkeypatch.setattr("mbgen.tuning.trial._main", lambda network: "this is no C\n")
     task = small_task()
-    outcome = build(job(task, task.space.default))
+    outcome = build(job(task, dict(task.space.default)))
     assert isinstance(outcome, Outcome)
     assert outcome.cause == "compile error"
     assert "main.c" in outcome.message
@@ -121,7 +161,7 @@ def test_programs_that_do_not_end_well_are_told_apart(
     source = f'#include "harness.h"\nint main(void) {{ {statement} return 0; }}\n'
     monkeypatch.setattr("mbgen.tuning.trial._main", lambda network: source)
     task = small_task()
-    program = build(job(task, task.space.default))
+    program = build(job(task, dict(task.space.default)))
     assert isinstance(program, Program)
     outcome = measure(dataclasses.replace(program, seconds=2.0))
     assert outcome.cause == cause, outcome
@@ -164,7 +204,7 @@ def test_runners_that_cannot_measure_trials(target: str, runner: str, message: s
 def test_a_trial_on_this_machine_takes_time() -> None:
     require_target("host")
     task = next(task for task in reversed(tasks("host")) if task.space.family.startswith("gemm"))
-    program = build(Job.of(task.graph, load_target("host"), task.space.key, task.space.default, "host"))
+    program = build(Job("host", task.alone, task.space.key, dict(task.space.default), "host"))
     assert isinstance(program, Program), program
     outcome = measure(pickle.loads(pickle.dumps(program)))
     assert (outcome.unit, outcome.cause) == ("seconds", None)
@@ -180,6 +220,6 @@ def test_a_wrong_kernel_is_found_on_this_machine(monkeypatch: pytest.MonkeyPatch
         return {name: value + 1000 for name, value in execute(graph, image).items()}
 
     monkeypatch.setattr("mbgen.tuning.trial.execute", other)
-    program = build(Job.of(task.graph, load_target("host"), task.space.key, task.space.default, "host"))
+    program = build(Job("host", task.alone, task.space.key, dict(task.space.default), "host"))
     assert isinstance(program, Program), program
     assert measure(program).cause == "wrong result"
