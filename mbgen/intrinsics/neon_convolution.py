@@ -92,7 +92,8 @@ def convolution(tile: Tile, isa: str) -> Helper:
         "int32_t k, int32_t taps, int32_t start, int32_t step, int32_t row_bytes, int32_t x_zero_point",
         "int32_t panels, int32_t ow",
     ]
-    panel = [f"{array} + panel * {tile.nr}" for array in ("bias", *per_channel)]
+    starts = 2 * tile.nr if neon_rescale.adds(tile.kind) else tile.nr
+    panel = [f"bias + panel * {starts}", *(f"{array} + panel * {tile.nr}" for array in per_channel)]
     given = ", ".join(["w + panel * k * " + str(tile.nr), *panel, *neon_rescale.scalars(tile.kind), "k"])
     channel = f"n + {tile.nr} <= pitch ? n : pitch - {tile.nr}"
 

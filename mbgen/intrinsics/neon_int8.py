@@ -51,7 +51,11 @@ def tree(tile: Tile) -> Helper:
     for (name, _), register in zip(neon_rescale.arrays(tile.kind), (17, 18), strict=False):
         end.append(f"ldr q{register}, [%[{name}]]")
     end += neon_rescale.load_common(tile.kind, common)
-    constants = neon_rescale.Registers([17] * mr, [18] * mr, common)
+    seconds = [18] * mr
+    if neon_rescale.adds(tile.kind):
+        seconds = list(range(24, 24 + mr))
+        end += [f"ldr q{register}, [%[addend]]" for register in seconds]
+    constants = neon_rescale.Registers([17] * mr, seconds, common)
     end += neon_rescale.rescale(tile.kind, sums, constants)
     end += [f"st1 {{v0.s}}[{p}], [%[y]], %[y_pitch]" for p in range(mr)]
     return neon_tile.run(tile, [], steps, end, " k is a multiple of 32.")

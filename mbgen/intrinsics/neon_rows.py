@@ -52,23 +52,26 @@ class Layout:
     columns: Sequence[range]  # of the three columns of a window
     spare: range
     sums: range
-    first: range
     second: range
+    first: range
     common: range
+    quads: range  # where the bytes of a column's channels are
 
 
 def _layout(sizes: Sequence[int]) -> Layout:
-    """Registers one after the other: weights, bias, three columns, spare ones, sums and the constants of the end."""
+    """Registers one after the other, in the order of Layout's fields."""
     ends = np.cumsum(sizes).tolist()
-    weights, bias, *columns, spare, sums, first, second, common = (
+    weights, bias, *columns, spare, sums, second, first, common, quads = (
         range(end - size, end) for size, end in zip(sizes, ends, strict=True)
     )
-    return Layout(weights, bias, columns, spare, sums, first, second, common)
+    return Layout(weights, bias, columns, spare, sums, second, first, common, quads)
 
 
+# bytes of two registers, rows 0 and 1 interleaved and row 2, that are a column of one channel: one of each row, none
+QUADS = tuple(0xFF100100 + 0x00010202 * channel for channel in range(LANES))
 LAYOUTS: dict[Form, Layout] = {
-    "taps": _layout((9, 2, 3, 3, 3, 3, 2, 2, 2, 3)),
-    "dot": _layout((6, 2, 2, 2, 2, 3, 2, 2, 2, 3)),
+    "taps": _layout((9, 2, 3, 3, 3, 3, 2, 2, 2, 3, 0)),
+    "dot": _layout((6, 0, 2, 2, 2, 3, 2, 2, 2, 3, 2)),
 }
 
 
@@ -95,24 +98,25 @@ def _load(form: Form, column: int) -> list[str]:
     layout = LAYOUTS[form]
     into = layout.columns[column] if form == "taps" else layout.spare
     lines = [f"ld1 {{v{into[r]}.8b}}, [x{ROW + r}], %[pitch{r}]" for r in range(3)]
-    if form == "dot":  # four bytes for each channel: three rows, and one again that meets a weight of zero
-        (low, high), (a, b, c) = layout.columns[column], into
-        lines += [f"zip1 v{a}.16b, v{a}.16b, v{b}.16b", f"zip1 v{c}.16b, v{c}.16b, v{c}.16b"]
-        lines += [f"zip1 v{low}.8h, v{a}.8h, v{c}.8h", f"zip2 v{high}.8h, v{a}.8h, v{c}.8h"]
+    if form == "dot":  # four bytes for each channel: three rows, and a zero
+        a, b, c = into
+        lines.append(f"zip1 v{b}.16b, v{a}.16b, v{b}.16b")  # TBL of three registers takes four times as long
+        table, halves = f"{{v{b}.16b-v{c}.16b}}", zip(layout.columns[column], layout.quads, strict=True)
+        lines += [f"tbl v{half}.16b, {table}, v{quads}.16b" for half, quads in halves]
     return lines
 
 
 def _pad(form: Form, column: int) -> list[str]:
     """A column of padding."""
-    return [f"dup v{register}.16b, %w[x_zero_point]" for register in LAYOUTS[form].columns[column]]
+    return [f"ld1r {{v{register}.4s}}, [%[edge]]" for register in LAYOUTS[form].columns[column]]
 
 
-def _sums(form: Form, columns: Sequence[int]) -> list[str]:
-    """The sums of a window from the registers of its columns."""
-    layout = LAYOUTS[form]
+def _sums(row: Row, columns: Sequence[int]) -> list[str]:
+    """The sums of a window from the registers of its columns; and what the end adds products to."""
+    layout, adds = LAYOUTS[row.form], neon_rescale.adds(row.kind)
     sums, bias = layout.sums, layout.bias
-    if form == "dot":
-        lines = [f"mov v{a}.16b, v{b}.16b" for a, b in zip(sums, bias, strict=True)]
+    if row.form == "dot":
+        lines = [f"ld1 {{v{sums[0]}.4s-v{(layout.second if adds else sums)[-1]}.4s}}, [%[bias]]"]
         for kw, column in enumerate(columns):
             for half, a in enumerate(sums):
                 lines.append(f"sdot v{a}.4s, v{layout.weights[2 * kw + half]}.16b, v{layout.columns[column][half]}.16b")
@@ -129,6 +133,7 @@ def _sums(form: Form, columns: Sequence[int]) -> list[str]:
             f"saddw v{sums[0]}.4s, v{a}.4s, v{product}.4h",
             f"saddw2 v{sums[1]}.4s, v{b}.4s, v{product}.8h",
         ]
+    lines += [f"ldp q{layout.second[0]}, q{layout.second[1]}, [%[bias], #32]"] if adds else []
     return lines + waiting
 
 
@@ -141,7 +146,7 @@ def _begin(row: Row) -> list[str]:
         lines = [f"ld1 {{{', '.join(f'v{v}.8b' for v in group)}}}, [%[w]], #{8 * len(group)}" for group in groups]
     else:
         lines = [f"ldp q{w[i]}, q{w[i + 1]}, [%[w]], #32" for i in range(0, 6, 2)]
-    lines.append(f"ldp q{layout.bias[0]}, q{layout.bias[1]}, [%[bias]], #32")
+    lines += [f"ldp q{layout.bias[0]}, q{layout.bias[1]}, [%[bias]]"] if layout.bias else []
     for (name, _), pair in zip(neon_rescale.arrays(row.kind), (layout.first, layout.second), strict=False):
         lines.append(f"ldp q{pair[0]}, q{pair[1]}, [%[{name}]], #32")
     return [*lines, *(f"mov x{ROW + r}, %[row{r}]" for r in range(3)), f"mov x{OUTPUT}, %[y]"]
@@ -150,7 +155,7 @@ def _begin(row: Row) -> list[str]:
 def depthwise(row: Row) -> Helper:
     """A row, for `panels` times eight channels; entered so that after all whole turns only a padded window is left."""
     form, layout, kept = row.form, LAYOUTS[row.form], 3 - row.stride  # columns shared with the window before
-    constants = neon_rescale.Registers(layout.first, layout.second, layout.common)
+    constants = neon_rescale.Registers(layout.first, layout.second, layout.common[: neon_rescale.commons(row.kind)])
 
     def window(place: int) -> list[int]:
         return [(row.stride * place + kw) % 3 for kw in range(3)]
@@ -166,12 +171,13 @@ def depthwise(row: Row) -> Helper:
         new = columns[kept:2] if last else columns[kept:]
         lines = [line for column in new for line in _load(form, column)]
         lines += _pad(form, columns[2]) if last else []
-        lines += _sums(form, columns)
+        lines += _sums(row, columns)
         lines += neon_rescale.rescale(row.kind, list(layout.sums), constants)
         return [*lines, f"st1 {{v{layout.sums[0]}.8b}}, [x{OUTPUT}], %[y_pitch]"]
 
     lines = [
-        *neon_rescale.load_common(row.kind, layout.common),
+        *neon_rescale.load_common(row.kind, layout.common[: neon_rescale.commons(row.kind)]),
+        *([f"ldp q{layout.quads[0]}, q{layout.quads[1]}, [%[edge], #16]"] if layout.quads else []),
         "1:",
         *_begin(row),
         f"lsr w{COUNTER}, %w[turns], #2",
@@ -189,6 +195,7 @@ def depthwise(row: Row) -> Helper:
         *(output(0, last=True) if row.right else []),
         *(f"add %[row{r}], %[row{r}], %[step{r}]" for r in range(3)),
         f"add %[y], %[y], #{LANES}",
+        f"add %[bias], %[bias], #{4 * LANES * (2 if neon_rescale.adds(row.kind) else 1)}",
         "subs %w[panels], %w[panels], #1",
         "b.ne 1b",
         "b 9f",
@@ -200,14 +207,17 @@ def depthwise(row: Row) -> Helper:
         "b 6b",
         "9:",
     ]
-    setup = ["    const uint64_t edge = 0x0101010101010101U * (uint8_t)x_zero_point;"]
+    setup = [f"    const uint32_t edge[{4 + len(QUADS)}] = {{"]
+    setup.append("        " + ", ".join(["0x01010101U * (uint8_t)x_zero_point"] * 2) + ", 0U, 0U,")
+    setup += [f"        {', '.join(f'0x{quad:08x}U' for quad in QUADS[i : i + 4])}," for i in range(0, len(QUADS), 4)]
+    setup.append("    };")
     for kh in range(3):
         setup.append(
-            f"    const int8_t *row{kh} = {kh} < kh_begin || {kh} >= kh_end ? (const int8_t *)&edge : x + rows[{kh}];"
+            f"    const int8_t *row{kh} = {kh} < kh_begin || {kh} >= kh_end ? (const int8_t *)edge : x + rows[{kh}];"
         )
     for kh in range(3):
-        setup.append(f"    const intptr_t pitch{kh} = row{kh} == (const int8_t *)&edge ? 0 : pitch;")
-        setup.append(f"    const intptr_t step{kh} = row{kh} == (const int8_t *)&edge ? 0 : {LANES};")
+        setup.append(f"    const intptr_t pitch{kh} = row{kh} == (const int8_t *)edge ? 0 : pitch;")
+        setup.append(f"    const intptr_t step{kh} = row{kh} == (const int8_t *)edge ? 0 : {LANES};")
     inner = "(ow - 1)" if row.right else "ow"
     setup += [
         "    const intptr_t y_pitch = pitch;",
@@ -217,7 +227,7 @@ def depthwise(row: Row) -> Helper:
     pointers = [name for name, _ in neon_rescale.arrays(row.kind)]
     moved = ["row0", "row1", "row2", "y", "w", "bias", *pointers, "panels"]
     fixed = [f"{name}{r}" for name in ("pitch", "step") for r in range(3)]
-    fixed += ["y_pitch", "x_zero_point", "turns"]  # GCC takes 30 operands, and those that are moved count twice
+    fixed += ["y_pitch", "edge", "turns"]  # GCC takes 30 operands, and those that are moved count twice
     arguments = [
         "int8_t *y, int32_t pitch, const int8_t *x, const int32_t *rows, int32_t kh_begin, int32_t kh_end",
         "const int8_t *w, const int32_t *bias",

@@ -96,6 +96,7 @@ def run(tile: Tile, begin: Sequence[str], steps: Sequence[str], end: Sequence[st
         outputs=[f'[{name}] "+&r"({name})' for name in ("y", "x", "count")],
         inputs=[
             *(f'[{name}] "r"({name})' for name in ("w", "bias", "y_pitch")),
+            *([f'[addend] "r"(bias + {tile.nr})'] if neon_rescale.adds(tile.kind) else []),
             '[k] "r"(k_bytes)',
             *neon_rescale.operands(tile.kind),
         ],
@@ -116,7 +117,9 @@ def signature(name: str, arguments: Sequence[str]) -> str:
 
 
 def load(name: str, registers: Sequence[int], first: int = 0) -> list[str]:
-    """Loads of neighbouring vectors from `%[name]`, from vector number `first` on, in pairs where there are two."""
+    """Loads of neighbouring vectors from `%[name]`, from vector number `first` on, as many at once as there can be."""
+    if len(registers) == 4 and first == 0 and registers[3] == registers[0] + 3:
+        return [f"ld1 {{v{registers[0]}.4s-v{registers[3]}.4s}}, [%[{name}]]"]
     lines = []
     for i in range(0, len(registers), 2):
         pair, offset = registers[i : i + 2], 16 * (first + i)
@@ -143,6 +146,7 @@ def finish(
             lines += load(name, registers, first)
         constants = neon_rescale.Registers(held[0], held[1], common)
         for p in range(tile.mr):
+            lines += load("addend", held[1], first) if neon_rescale.adds(tile.kind) else []
             lines += neon_rescale.rescale(tile.kind, [sums(q, p) for q in group], constants)
     for p in range(tile.mr):
         lines += store(p)

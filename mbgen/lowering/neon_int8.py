@@ -18,7 +18,7 @@ from mbgen.intrinsics.neon_rescale import Kind
 from mbgen.lowering.builder import T, build, constant, grid, loop, parameter, scalar
 from mbgen.lowering.conv import RowWindow
 from mbgen.lowering.epilogue import largest_sums, weighted_epilogue
-from mbgen.lowering.tiling import start
+from mbgen.lowering.tiling import panels, start
 from mbgen.lowering.tir import helper_statement
 from mbgen.schedules.neon import Runs
 from mbgen.schedules.tile import tiles
@@ -33,6 +33,18 @@ class Rescaling:
     arrays: dict[str, Array] = field(repr=False, compare=False)
 
     @property
+    def vectors(self) -> int:
+        """How many int32 a channel has in its bias."""
+        return 2 if neon_rescale.adds(self.kind) else 1
+
+    def constants(self, bias: Array, nr: int) -> dict[str, tuple[Array, str]]:
+        """Bias and per-channel arrays in panels of `nr` channels, and what they are; `bias` is int32 `[channels]`."""
+        per_channel = neon_rescale.Rescale(self.kind, tuple(self.arrays.values()), self.common).starts(bias)
+        starts = np.concatenate([panels(values, nr) for values in per_channel], axis=1)
+        role = "bias" if self.vectors == 1 else "of each panel the bias, and what products are added to"
+        return {"bias": (starts, role)} | {name: (panels(values, nr), name) for name, values in self.arrays.items()}
+
+    @property
     def parameters(self) -> list[tuple[str, str]]:
         """Name and element type of the per-channel arrays."""
         return [(name, str(values.dtype)) for name, values in self.arrays.items()]
@@ -40,7 +52,7 @@ class Rescaling:
     @property
     def arguments(self) -> list[Any]:
         """The layer's constants as a helper's arguments."""
-        return [constant(value, "float32" if self.kind == "magic" else "int32") for value in self.common]
+        return [constant(value, "float32" if len(self.common) == 1 else "int32") for value in self.common]
 
 
 def rescaling(layer: WeightedLayer, graph: Graph) -> Rescaling | None:
@@ -66,7 +78,8 @@ def rescaling(layer: WeightedLayer, graph: Graph) -> Rescaling | None:
     reach = np.max(largest_sums(layer, graph) * arrays["scale"].astype(np.float64))
     whole = (epilogue.low, epilogue.high) == INTEGER_RANGE["int8"]
     if whole and epilogue.zero_point % 2 == 0 and reach + abs(epilogue.zero_point) + 1 < neon_rescale.INT16_MAX:
-        return Rescaling("magic", (float(neon_rescale.MAGIC + epilogue.zero_point),), arrays)
+        least = epilogue.zero_point == epilogue.low and np.max(largest_sums(layer, graph)) < neon_rescale.LARGEST
+        return Rescaling("fused" if least else "magic", (float(neon_rescale.MAGIC + epilogue.zero_point),), arrays)
     return Rescaling("scale", common, arrays)
 
 
@@ -83,11 +96,12 @@ class NeonGemm:
 def define(form: NeonGemm, runs: Runs) -> tirx.PrimFunc:
     """The loops over panels and runs, for weights packed as neon_tile.pack does and constants in panels."""
     columns, rescale = tiles(form.n, runs.nr), form.rescaling
+    starts = rescale.vectors * runs.nr
 
     def body() -> None:
         x = parameter("input", (form.m, form.k), "int8")
         w = parameter("weights", (columns, form.k * runs.nr), "int8")
-        bias = parameter("bias", (columns, runs.nr), "int32")
+        bias = parameter("bias", (columns, starts), "int32")
         arrays = [parameter(name, (columns, runs.nr), dtype) for name, dtype in rescale.parameters]
         y = parameter("output", (form.m, form.n), "int8")
         with loop("oc_0", columns) as panel:
@@ -95,7 +109,11 @@ def define(form: NeonGemm, runs: Runs) -> tirx.PrimFunc:
             for mr, count in runs.runs:
                 with grid(f"run_{mr}", {}, outer=panel) as (oc_0,):
                     n, last = start(oc_0, form.n, runs.nr), first + mr * count
-                    T.reads(x[first:last, 0 : form.k], w[oc_0, 0 : form.k * runs.nr], bias[oc_0, 0 : runs.nr])
+                    T.reads(
+                        x[first:last, 0 : form.k],
+                        w[oc_0, 0 : form.k * runs.nr],
+                        bias[oc_0, 0:starts],
+                    )
                     T.writes(y[first:last, n : n + runs.nr])
                     T.evaluate(
                         helper_statement(
@@ -174,6 +192,7 @@ class NeonConvolution:
 def define_convolution(form: NeonConvolution, tile: neon_tile.Tile) -> tirx.PrimFunc:
     """By the helper of `tile`, for weights `[oc, k]` packed as neon_tile.pack does and constants in panels."""
     window, rescale, count = form.window, form.rescaling, tiles(form.oc, tile.nr)
+    starts = rescale.vectors * tile.nr
     reach = window.kh * window.width * form.channels  # nominal: rows may lie further apart
 
     def body() -> None:
@@ -182,11 +201,16 @@ def define_convolution(form: NeonConvolution, tile: neon_tile.Tile) -> tirx.Prim
         begin = scalar("kh_begin") if window.padded_rows else constant(0, "int32")
         end = scalar("kh_end") if window.padded_rows else constant(window.kh, "int32")
         w = parameter("weights", (count, form.k * tile.nr), "int8")
-        bias = parameter("bias", (count, tile.nr), "int32")
+        bias = parameter("bias", (count, starts), "int32")
         arrays = [parameter(name, (count, tile.nr), dtype) for name, dtype in rescale.parameters]
         y = parameter("output", (window.ow, form.oc), "int8")
         with grid("row", {"row": 1}):
-            T.reads(x[0:reach], rows[0 : window.kh], w[0:count, 0 : form.k * tile.nr], bias[0:count, 0 : tile.nr])
+            T.reads(
+                x[0:reach],
+                rows[0 : window.kh],
+                w[0:count, 0 : form.k * tile.nr],
+                bias[0:count, 0:starts],
+            )
             T.writes(y[0 : window.ow, 0 : form.oc])
             geometry = (
                 form.k,
@@ -222,7 +246,7 @@ def define_row(form: NeonRow, row: neon_rows.Row) -> tirx.PrimFunc:
     window, rescale, lanes = form.window, form.rescaling, neon_rows.LANES
     count, whole = tiles(form.channels, lanes), form.channels // lanes
     reach = window.kh * window.width * form.channels  # nominal: rows may lie further apart
-    taps = neon_rows.TAPS[row.form]
+    taps, starts = neon_rows.TAPS[row.form], rescale.vectors * lanes
 
     def body() -> None:
         x = parameter("input", (reach,), "int8")
@@ -230,7 +254,7 @@ def define_row(form: NeonRow, row: neon_rows.Row) -> tirx.PrimFunc:
         begin = scalar("kh_begin") if window.padded_rows else constant(0, "int32")
         end = scalar("kh_end") if window.padded_rows else constant(window.kh, "int32")
         w = parameter("weights", (count, taps * lanes), "int8")
-        bias = parameter("bias", (count, lanes), "int32")
+        bias = parameter("bias", (count, starts), "int32")
         arrays = [parameter(name, (count, lanes), dtype) for name, dtype in rescale.parameters]
         y = parameter("output", (window.ow, form.channels), "int8")
         for name, first, many, channel in (
@@ -239,7 +263,12 @@ def define_row(form: NeonRow, row: neon_rows.Row) -> tirx.PrimFunc:
         ):
             if many:
                 with grid(name, {name: 1}):
-                    T.reads(x[0:reach], rows[0 : window.kh], w[0:count, 0 : taps * lanes], bias[0:count, 0:lanes])
+                    T.reads(
+                        x[0:reach],
+                        rows[0 : window.kh],
+                        w[0:count, 0 : taps * lanes],
+                        bias[0:count, 0:starts],
+                    )
                     T.writes(y[0 : window.ow, channel : channel + many * lanes])
                     T.evaluate(
                         helper_statement(

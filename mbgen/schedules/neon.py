@@ -52,7 +52,7 @@ def cost(form: Form, mr: int, nr: int, k: int) -> float:
         return k / 32 * step + 4 * mr + RESCALE * mr + mr + 5 + TILE_OVERHEAD
     end = vectors / 2 * mr + vectors / 2 + RESCALE * vectors * mr + mr + TILE_OVERHEAD
     if form == "dot":
-        return k / 4 * (vectors / 2 + vectors * mr + mr / 8) + end
+        return k / 4 * (vectors / 4 + vectors * mr + mr / 4 / dotprod.width(mr, vectors)) + end
     return k / 4 * (mr / 4 + 2 * mr + vectors / 2 + 3 * vectors * mr) + end
 
 

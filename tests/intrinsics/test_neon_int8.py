@@ -48,6 +48,7 @@ def rescales(rng: np.random.Generator, spread: float) -> dict[Kind, Rescale]:
     return {
         "scale": Rescale("scale", (scale,), (3, -100, 90)),
         "magic": Rescale("magic", (scale,), (float(MAGIC - 20),)),
+        "fused": Rescale("fused", (scale,), (float(MAGIC - 128),)),
         "fixed": Rescale("fixed", (multiplier, -shift), (-5, -128, 127)),
     }
 
@@ -61,8 +62,14 @@ def array(name: str, values: Array) -> str:
 def constants(rescale: Rescale) -> tuple[str, str]:
     """C arrays of the constants of a kind, and how a call passes them."""
     names = [f"{rescale.kind}_{i}" for i in range(len(rescale.per_channel))]
-    given = [f"{value!r}F" if rescale.kind == "magic" else str(value) for value in rescale.common]
+    given = [f"{value!r}F" if isinstance(value, float) else str(value) for value in rescale.common]
     return "".join(map(array, names, rescale.per_channel)), ", ".join(names + given)
+
+
+def starts(rescale: Rescale, bias: Array, nr: int) -> Array:
+    """What a helper for panels of `nr` channels gets as bias."""
+    values = rescale.starts(bias)
+    return np.concatenate([values[:, first : first + nr].reshape(-1) for first in range(0, len(bias), nr)])
 
 
 def run(target_name: str, keys: list[str], data: str, calls: list[str], folder: Path) -> list[Array]:
@@ -90,18 +97,20 @@ def test_gemm_tiles_compute_what_the_meaning_says(name: str, isa: str, tmp_path:
     weights[next(iter(weights))][0], x[:32] = 127, -128  # the greatest products
     bias = rng.integers(-20000, 20000, CHANNELS, np.int32)
     kinds = rescales(rng, 74 * 74 * 5)
-    data = array("x", x) + array("bias", bias) + "".join(constants(one)[0] for one in kinds.values())
+    data = array("x", x) + "".join(constants(one)[0] for one in kinds.values())
+    for nr in sorted({tile.nr for tile, _ in gemms(isa)}):
+        data += "".join(array(f"bias_{kind}_{nr}", starts(one, bias, nr)) for kind, one in kinds.items())
     packed = sorted({(tile.form, tile.nr, k) for tile, k in gemms(isa)})
     data += "".join(array(f"w_{form}_{nr}_{k}", neon_tile.pack(weights[k][None, :nr], form)) for form, nr, k in packed)
     calls = [
-        f"net_{tile.name}(y, {PITCH}, x, w_{tile.form}_{tile.nr}_{k}, bias, {constants(kinds[tile.kind])[1]}, "
-        f"{k}, {COUNT});"
+        f"net_{tile.name}(y, {PITCH}, x, w_{tile.form}_{tile.nr}_{k}, bias_{tile.kind}_{tile.nr}, "
+        f"{constants(kinds[tile.kind])[1]}, {k}, {COUNT});"
         for tile, k in gemms(isa)
     ]
     keys = sorted({f"{tile.name}@{isa}" for tile, _ in gemms(isa)})
     for (tile, k), y in zip(gemms(isa), run(name, keys, data, calls, tmp_path), strict=True):
         rescale, pixels = kinds[tile.kind], tile.mr * COUNT
-        part = Rescale(tile.kind, tuple(values[: tile.nr] for values in rescale.per_channel), rescale.common)
+        part = rescale.of(tile.nr)
         meaning = HELPERS[f"{tile.name}@{isa}"].meaning
         expected = np.full((PIXELS, PITCH), UNTOUCHED, np.int8)
         expected[:pixels, : tile.nr] = meaning(
@@ -132,18 +141,19 @@ def test_depthwise_rows_compute_what_the_meaning_says(name: str, isa: str, tmp_p
     bias = rng.integers(-20000, 20000, channels, np.int32)
     kinds = rescales(rng, 74 * 74 * 3)
     panelled = weights.transpose(2, 0, 1).reshape(PANELS, neon_rows.LANES, 3, 3)
-    data = array("x", x) + array("bias", bias) + array("w", neon_rows.pack(panelled, ROWS_OF[isa][0].form))
-    data += "".join(constants(one)[0] for one in kinds.values())
+    data = array("x", x) + array("w", neon_rows.pack(panelled, ROWS_OF[isa][0].form))
+    for kind, one in kinds.items():
+        data += constants(one)[0] + array(f"bias_{kind}", starts(one.of(channels), bias, neon_rows.LANES))
     data += f"static const int32_t rows[3] = {{0, {longest * PITCH}, {2 * longest * PITCH}}};\n"
     calls = [
-        f"net_{row.name}(y, {PITCH}, x, rows, {begin}, {end}, w, bias, {constants(kinds[row.kind])[1]}, "
+        f"net_{row.name}(y, {PITCH}, x, rows, {begin}, {end}, w, bias_{row.kind}, {constants(kinds[row.kind])[1]}, "
         f"{ZERO_POINT}, {PANELS}, {ow});"
         for row, ow, begin, end in rows(isa)
     ]
     keys = [f"{row.name}@{isa}" for row in ROWS_OF[isa]]
     for (row, ow, begin, end), y in zip(rows(isa), run(name, keys, data, calls, tmp_path), strict=True):
         rescale = kinds[row.kind]
-        part = Rescale(row.kind, tuple(values[:channels] for values in rescale.per_channel), rescale.common)
+        part = rescale.of(channels)
         seen = x[:, : row.stride * (ow - 1) + 3 - row.left - row.right, :channels].copy()
         seen[:begin], seen[end:] = ZERO_POINT, ZERO_POINT
         expected = np.full((PIXELS, PITCH), UNTOUCHED, np.int8)
@@ -162,15 +172,17 @@ def test_convolution_rows_compute_what_the_meaning_says(name: str, isa: str, tmp
     weights = np.pad(rng.integers(-127, 128, (CHANNELS, 27), np.int8), ((0, 0), (0, 1)))
     bias = rng.integers(-20000, 20000, CHANNELS, np.int32)
     kinds = rescales(rng, 74 * 74 * 5)
-    data = array("x", x) + array("bias", bias) + "".join(constants(one)[0] for one in kinds.values())
+    data = array("x", x) + "".join(constants(one)[0] for one in kinds.values())
+    for nr in sorted({tile.nr for tile in tiles}):
+        data += "".join(array(f"bias_{kind}_{nr}", starts(one, bias, nr)) for kind, one in kinds.items())
     for form, nr in sorted({(tile.form, tile.nr) for tile in tiles}):
         data += array(f"w_{form}_{nr}", neon_tile.pack(weights[None, :nr], form))
     data += f"static const int32_t rows[3] = {{0, {width * channels}, {2 * width * channels}}};\n"
     kept = [(number % 2, 2 + number // 2 % 2) for number in range(len(tiles))]
     calls = [
-        f"net_{neon_convolution.name(tile)}(y, {PITCH}, x, rows, {begin}, {end}, w_{tile.form}_{tile.nr}, bias, "
-        f"{constants(kinds[tile.kind])[1]}, {k}, {taps}, {-channels}, {2 * channels}, {width * channels}, "
-        f"{ZERO_POINT}, 1, {ow});"
+        f"net_{neon_convolution.name(tile)}(y, {PITCH}, x, rows, {begin}, {end}, w_{tile.form}_{tile.nr}, "
+        f"bias_{tile.kind}_{tile.nr}, {constants(kinds[tile.kind])[1]}, {k}, {taps}, {-channels}, {2 * channels}, "
+        f"{width * channels}, {ZERO_POINT}, 1, {ow});"
         for tile, (begin, end) in zip(tiles, kept, strict=True)
     ]
     keys = [f"{neon_convolution.name(tile)}@{isa}" for tile in tiles]
@@ -180,10 +192,13 @@ def test_convolution_rows_compute_what_the_meaning_says(name: str, isa: str, tmp
         seen[:begin], seen[end:] = ZERO_POINT, ZERO_POINT
         windows = np.stack([seen[:, 6 * o : 6 * o + taps].reshape(-1) for o in range(ow)])
         rescale = kinds[tile.kind]
-        part = Rescale(tile.kind, tuple(values[: tile.nr] for values in rescale.per_channel), rescale.common)
+        part = rescale.of(tile.nr)
         expected = np.full((PIXELS, PITCH), UNTOUCHED, np.int8)
         expected[:ow, : tile.nr] = HELPERS[key].meaning(windows, weights[: tile.nr, :27], bias[: tile.nr], part)
         np.testing.assert_array_equal(y, expected, err_msg=key)
+
+
+GIVEN = {"fixed": "b, b, 0, 0, 0", "scale": "f, 0, 0, 0", "magic": "f, 1.0F", "fused": "f, 1.0F"}
 
 
 @pytest.mark.parametrize(
@@ -198,7 +213,7 @@ def test_kernels_compile_without_a_warning(compiler: str, flags: tuple[str, ...]
     keys, calls = [], []
     for isa, tiles in TILES.items():
         for tile in tiles:
-            given = {"fixed": "b, b, 0, 0, 0", "scale": "f, 0, 0, 0", "magic": "f, 1.0F"}[tile.kind]
+            given = GIVEN[tile.kind]
             keys.append(f"{tile.name}@{isa}")
             calls.append(f"    net_{tile.name}(y, 40, y, y, b, {given}, 32, 1);\n")
             if tile.form != "tree":
@@ -208,7 +223,7 @@ def test_kernels_compile_without_a_warning(compiler: str, flags: tuple[str, ...]
                     "28, 9, -3, 6, 90, 0, 1, 15);\n"
                 )
         for row in ROWS_OF[isa]:
-            given = {"fixed": "b, b, 0, 0, 0", "scale": "f, 0, 0, 0", "magic": "f, 1.0F"}[row.kind]
+            given = GIVEN[row.kind]
             keys.append(f"{row.name}@{isa}")
             calls.append(f"    net_{row.name}(y, 40, y, b, 0, 3, y, b, {given}, 0, 1, 8);\n")
     head = "void user(int8_t *y, const int32_t *b, const float *f)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mbgen import numerics
-from mbgen.graph import Conv2D, DepthwiseConv2D, Graph, WeightedLayer
+from mbgen.graph import Array, Conv2D, DepthwiseConv2D, Graph, WeightedLayer
 from mbgen.intrinsics import neon_rows, neon_tile
 from mbgen.lowering import neon_int8
 from mbgen.lowering.prepared import Context, Prepared
@@ -13,7 +13,6 @@ from mbgen.lowering.tiling import panels
 from mbgen.lowering.weighted import (
     bias,
     channel_multiplier,
-    constants,
     gemm_facts,
     gemm_family,
     gemm_rows,
@@ -41,12 +40,12 @@ def prepare_gemm(layer: WeightedLayer, graph: Graph, context: Context) -> Prepar
         form,
         f"gemm {runs}",
         lambda: neon_int8.define(form, runs),
-        constants(
+        _constants(
             neon_tile.pack(panels(weights, runs.nr), runs.form),
             f"[{n}][{k}] in panels of {runs.nr} output channels, as {runs.form} tiles read them",
             bias(layer, graph, folded=True),
-            rescaling.arrays,
-            lambda values: panels(values, runs.nr),
+            rescaling,
+            runs.nr,
         ),
         chosen.source,
     )
@@ -72,12 +71,12 @@ def prepare_conv(layer: Conv2D, graph: Graph, context: Context) -> Prepared | No
         form,
         f"direct {tile.form} {tile.mr} pixels x {tile.nr} channels, windows gathered",
         lambda: neon_int8.define_convolution(form, tile),
-        constants(
+        _constants(
             neon_tile.pack(panels(flat, tile.nr), tile.form),
             f"[{oc}][{form.k}] in panels of {tile.nr} output channels, as {tile.form} tiles read them",
             bias(layer, graph, folded=True),
-            rescaling.arrays,
-            lambda values: panels(values, tile.nr),
+            rescaling,
+            tile.nr,
         ),
         chosen.source,
     )
@@ -103,12 +102,19 @@ def prepare_depthwise(layer: DepthwiseConv2D, graph: Graph, context: Context) ->
         form,
         f"depthwise {row.form}",
         lambda: neon_int8.define_row(form, row),
-        constants(
+        _constants(
             neon_rows.pack(panelled, row.form),
             f"[3][3][{x.shape[3]}] in panels of {neon_rows.LANES} channels, as {row.form} read them",
             bias(layer, graph, folded=True),
-            rescaling.arrays,
-            lambda values: panels(values, neon_rows.LANES),
+            rescaling,
+            neon_rows.LANES,
         ),
         chosen.source,
     )
+
+
+def _constants(
+    weights: Array, packing: str, bias: Array, rescaling: neon_int8.Rescaling, nr: int
+) -> dict[str, tuple[Array, str]]:
+    """What a kernel reads beside its input: packed weights, and values of output channels in panels of `nr`."""
+    return {"weights": (weights, f"weights {packing}")} | rescaling.constants(bias, nr)
