@@ -145,7 +145,7 @@ def test_planned_chains(graph: Graph, objective: Objective) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(graphs(), st.sampled_from(["ram", "speed"]))
 def test_many_planned_chains(graph: Graph, objective: Objective) -> None:
     require_target("host")

@@ -43,6 +43,8 @@ from tests.support.tools import require_target
 
 TFLITE, QDQ, FLOAT32 = Numerics.TFLITE, Numerics.QDQ, Numerics.FLOAT32
 TYPES: dict[Numerics, tuple[DType, ...]] = {TFLITE: ("int8", "uint8"), QDQ: ("int8", "uint8"), FLOAT32: ("float32",)}
+# where the C is looked at and not its results: what uint8 adds is in TFLite's arithmetic too
+TELLING_TYPES = TYPES | {QDQ: ("int8",)}
 
 
 # --- one layer of each kind ----------------------------------------------------------------------------------------
@@ -206,7 +208,7 @@ def test_layers_on_a_host_without_avx(numerics: Numerics, tmp_path: Path) -> Non
 def test_every_compiler_takes_every_kernel(
     compiler: str, cpp: str, target: str, numerics: Numerics, tmp_path: Path
 ) -> None:
-    directory = library(all_layers(numerics, TYPES[numerics]), load_target(target), tmp_path)
+    directory = library(all_layers(numerics, TELLING_TYPES[numerics]), load_target(target), tmp_path)
     flags = load_target(target).c_flags
     check_strict(directory, [compiler, *flags, "-O1", "-std=c99"], tmp_path)
     check_strict(directory, [cpp, "-x", "c++", *flags, "-fsyntax-only", "-std=c++17"], tmp_path)
@@ -217,7 +219,7 @@ def test_every_compiler_takes_every_kernel(
 @pytest.mark.parametrize("numerics", list(Numerics))
 def test_sanitizers_find_nothing(numerics: Numerics, tmp_path: Path) -> None:
     require_target("host")
-    directory = library(all_layers(numerics, TYPES[numerics]), load_target("host"), tmp_path)
+    directory = library(all_layers(numerics, TELLING_TYPES[numerics]), load_target("host"), tmp_path)
     main = tmp_path / "main.c"
     main.write_text(
         '#include "net.h"\nstatic struct net_arena arena;\nint main(void) { return (int)net_self_test(&arena); }\n'
@@ -253,7 +255,7 @@ def networks(draw: st.DrawFn, numerics: Numerics) -> Graph:
 def test_random_layers(name: str, numerics: Numerics) -> None:
     target = require_target(name)
 
-    @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
     @given(networks(numerics))
     def check_one(graph: Graph) -> None:
         with tempfile.TemporaryDirectory() as folder:
