@@ -283,14 +283,15 @@ def verify_command(*, directory: Path, inputs: Path | None, labels: Path | None,
     """Build the library in DIRECTORY, run it, compare every layer with the reference, and run its self-test.
 
     Without --inputs it runs on made-up pictures. The stack that an inference takes is measured and recorded in the
-    manifest.
+    manifest and the README.
 
     \b
     Example:
       mbgen verify mobilenet_v1_025_224
       mbgen verify person --inputs images --json
     """
-    from mbgen.running import record_stack, self_test, stack_bytes
+    from mbgen.library.measured import STACK_ROW, measured_stack, record
+    from mbgen.running import self_test, stack_bytes
     from mbgen.tables import print_verification
     from mbgen.verify import verify
 
@@ -302,7 +303,7 @@ def verify_command(*, directory: Path, inputs: Path | None, labels: Path | None,
             self_test(directory)
             progress("measuring the stack", 1, 2)
             stack = stack_bytes(directory)
-            record_stack(directory, stack)
+            record(directory, "the measured stack", {STACK_ROW: measured_stack(stack)}, {"stack_bytes": stack})
     if as_json:
         document = {**dataclasses.asdict(found), "passed": found.passed, "first_difference": found.first_difference}
         print_json(document | {"stack_bytes": stack})

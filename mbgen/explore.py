@@ -18,7 +18,7 @@ from types import MappingProxyType
 import numpy as np
 
 from mbgen import mobilenet
-from mbgen.costs import cost_models, key
+from mbgen.costs import predict
 from mbgen.errors import InputError, MissingToolError, RefusedError
 from mbgen.graph import NO_CLAMP, Array, Graph, Numerics, Quantization, Tensor, WeightedLayer, macs
 from mbgen.library import Network, arena_bytes, render, write
@@ -154,12 +154,11 @@ def _candidate(net: MobileNetV1, dtype: str, accuracy: float | None, target: Tar
     room = budget.flash if budget.flash is not None else target.flash
     planned = chosen_plan(graph, "speed", ram, room, target)
     arena = arena_bytes(planned, target)
-    model = cost_models(target.name).get(key(graph, planned))
-    cost = None if model is None else model.predict(graph)
+    predicted = predict(target.name, graph, planned)
     seconds = None
-    if model is not None and cost is not None and model.unit == "cycles~" and target.clock_hz is not None:
-        seconds = cost / target.clock_hz
-    flash = constant_bytes(graph, dtype) + (0 if model is None else model.code_bytes)
+    if predicted is not None and predicted.unit == "cycles~" and target.clock_hz is not None:
+        seconds = predicted.cost / target.clock_hz
+    flash = constant_bytes(graph, dtype) + (0 if predicted is None else predicted.code_bytes)
     limits = (
         (ram, arena),
         (room, flash),
@@ -174,9 +173,9 @@ def _candidate(net: MobileNetV1, dtype: str, accuracy: float | None, target: Tar
         accuracy=accuracy,
         arena=arena,
         flash=flash,
-        cost=cost,
-        unit=None if model is None else model.unit,
-        error=None if model is None else model.error,
+        cost=None if predicted is None else predicted.cost,
+        unit=None if predicted is None else predicted.unit,
+        error=None if predicted is None else predicted.error,
         latency=seconds,
         fits=all(limit is None or value <= limit for limit, value in limits),
         frontier=False,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mbgen import mobilenet
+from mbgen.costs import predict
 from mbgen.errors import InputError, RefusedError
 from mbgen.graph import INTEGER_RANGE, Array, Graph, Numerics, Tensor, macs
 from mbgen.images import PREPROCESSING, load_samples, preprocess, quantize_pixels, synthetic_pixels
@@ -147,6 +148,7 @@ def compile_model(options: CompileOptions, progress: Progress) -> Network:
         test_input=image.reshape(-1),
         test_output=output.reshape(-1),
         reference=source.reference,
+        predicted=predict(target.name, graph, planned.plan) if options.threads == 1 else None,
     )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import shutil
 import struct
 import tempfile
 from collections import deque
@@ -120,23 +119,6 @@ def stack_bytes(directory: Path) -> int:
         run(target, build_program([directory], main, folder), folder, seconds)
         (taken,) = struct.unpack("<I", (folder / "outputs.bin").read_bytes())
     return int(taken)
-
-
-def record_stack(directory: Path, taken: int) -> None:
-    """Put `taken` into the manifest as `stack_bytes`.
-
-    The file is replaced at once or, with InputError where the folder cannot be written, not at all.
-    """
-    manifest, path = read_manifest(directory), directory / "manifest.json"
-    text = json.dumps({**manifest, "stack_bytes": taken}, indent=2, allow_nan=False)
-    try:
-        with tempfile.TemporaryDirectory(prefix=".manifest.", dir=directory) as name:
-            new = Path(name) / path.name
-            new.write_text(f"{text}\n", encoding="ascii")
-            shutil.copymode(path, new)
-            new.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: the stack that was measured cannot be recorded ({error.strerror})") from error
 
 
 def run_program(directories: Sequence[Path], main: str, c_flags: Sequence[str] = (), seconds: float = 600) -> str:

@@ -8,13 +8,15 @@ import pytest
 
 from mbgen.bench import bench
 from mbgen.cli import main
-from mbgen.costs import CostModel, cost_models, key
+from mbgen.costs import CostModel, cost_models, features, predict
 from mbgen.errors import InputError
 from mbgen.explore import PUBLISHED, Budget, choose, explore, read_accuracies, stand_in
+from mbgen.graph import Graph
 from mbgen.library import arena_bytes, render, write
 from mbgen.mobilenet import MobileNetV1
 from mbgen.options import CompileOptions
 from mbgen.pipeline import chosen_plan, compile_model
+from mbgen.plan import Plan
 from mbgen.report.frontier import render_exploration
 from mbgen.target import load_target, target_names
 from tests.support.tools import require_target
@@ -127,10 +129,15 @@ def test_arena_is_that_of_the_library(target: str, dtype: str) -> None:
     assert arena_bytes(planned, core) == compile_model(options, quiet).arena_bytes
 
 
+def planned_stand_in(target: str, resolution: int) -> tuple[Graph, Plan]:
+    graph, core = stand_in(MobileNetV1(0.25, resolution, 5), "int8"), load_target(target)
+    return graph, chosen_plan(graph, "speed", None, None, core)
+
+
 def test_prediction_is_the_sum_of_its_layers() -> None:
-    graph = stand_in(MobileNetV1(0.25, 32, 5), "int8")
-    model = CostModel("cycles~", {"pointwise": {"macs": 2.0}, "softmax": {"calls": 100.0}}, 0.1, 0)
-    assert model.predict(graph) == 100 + 2 * sum(
+    graph, plan = planned_stand_in("cortex-m0plus", 32)
+    model = CostModel("cycles~", {"pointwise": {"macs": 2.0}, "softmax": {"calls": 100.0}}, 0.1, 0, 0)
+    assert model.cost(graph, plan) == 100 + 2 * sum(
         one.elements * graph.layer_inputs(layer)[0].shape[-1]
         for layer in graph.layers
         if layer.name.startswith("pointwise")
@@ -138,25 +145,43 @@ def test_prediction_is_the_sum_of_its_layers() -> None:
     )
 
 
+def test_tiles_that_overlap_are_counted_as_often_as_they_compute() -> None:
+    graph, plan = planned_stand_in("cortex-m4", 160)
+    layer = next(layer for layer in graph.layers if layer.name == "depthwise_13")  # 5x5
+    (tiles,) = (band.tiles for band in plan.bands if layer.name in band.layers)
+    assert (tiles.count, tiles.columns) == (2, 3)
+    kind, values = features(layer, graph, plan)
+    assert kind == "tiles of 3, depthwise stride 1"
+    assert values == {"calls": 1, "runs": 5 * 2, "channels": 5 * 2 * 256, "outputs": 5 * 6 * 256}
+
+
 @pytest.mark.parametrize("target", target_names())
 def test_shipped_cost_models_are_within_their_bound(target: str) -> None:
     for model in cost_models(target).values():
         assert 0 <= model.error <= 0.10
         assert model.code_bytes > 0
+        assert model.stack_bytes > 0
+
+
+def test_cores_with_cost_models() -> None:
+    found = {name: set(cost_models(name)) for name in target_names()}
+    assert {name: keys for name, keys in found.items() if keys} == {
+        "cortex-a72": {"float32 whole"},
+        "cortex-m55": {"int8 rows", "int8 whole"},
+    }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("target", "dtype"), [("cortex-m4", "int8"), ("cortex-a72", "float32")])
+@pytest.mark.parametrize(("target", "dtype"), [("cortex-m55", "int8"), ("cortex-a72", "float32")])
 def test_prediction_against_a_compiled_library(target: str, dtype: str, tmp_path: Path) -> None:
+    """A network that no model was fitted to."""
     require_target(target)
-    options = CompileOptions(target=target, alpha=0.25, resolution=112, dtype=dtype, flash=1 << 30)
-    network = compile_model(options, quiet)
-    model = cost_models(target).get(key(network.graph, network.plan))
-    if model is None:
-        pytest.skip(f"no cost model of {target} ships")
+    network = compile_model(CompileOptions(target=target, alpha=0.25, resolution=112, dtype=dtype), quiet)
+    assert network.predicted == predict(target, network.graph, network.plan)
+    assert network.predicted is not None
     write(render(network), tmp_path / "library")
-    measured = bench(tmp_path / "library", None, quiet).total[model.unit]  # type: ignore[index]
-    assert model.predict(network.graph) == pytest.approx(measured, rel=0.10)
+    measured = bench(tmp_path / "library", None, quiet).total[network.predicted.unit]  # type: ignore[index]
+    assert network.predicted.cost == pytest.approx(measured, rel=0.10)
 
 
 def test_choice_may_be_none(tmp_path: Path) -> None:

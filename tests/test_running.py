@@ -12,7 +12,7 @@ import mbgen.running
 from mbgen.data import data_folder
 from mbgen.errors import InputError, RefusedError
 from mbgen.graph import Array
-from mbgen.running import read_manifest, record_stack, run_layers, run_program, self_test, stack_bytes
+from mbgen.running import read_manifest, run_layers, run_program, self_test, stack_bytes
 from mbgen.target import load_target, target_names
 from tests.support.tiny_library import expected_layers, tiny_inputs, write_tiny_library
 from tests.support.tools import require_target
@@ -335,31 +335,6 @@ def test_a_stack_of_a_network_that_does_not_run_is_not_measured(tiny: Path) -> N
     edit(tiny / "src" / "tiny.c", "!input || !output", "input || output")
     with pytest.raises(RefusedError, match="tiny_invoke did not return TINY_OK"):
         stack_bytes(tiny)
-
-
-def test_the_stack_is_recorded_and_nothing_else_changes(tiny: Path) -> None:
-    path = tiny / "manifest.json"
-    path.write_text(json.dumps(read_manifest(tiny), indent=2) + "\n")
-    before, mode, files = path.read_text(), path.stat().st_mode, sorted(tiny.rglob("*"))
-    record_stack(tiny, 360)
-    assert path.read_text() == before.replace('"stack_bytes": null', '"stack_bytes": 360')
-    assert read_manifest(tiny)["stack_bytes"] == 360
-    assert (path.stat().st_mode, sorted(tiny.rglob("*"))) == (mode, files)
-
-
-def test_a_manifest_that_cannot_be_replaced_stays(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before, files = (tiny / "manifest.json").read_text(), sorted(tiny.rglob("*"))
-
-    def refuse(*arguments: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "replace", refuse)
-    with pytest.raises(InputError) as refused:
-        record_stack(tiny, 360)
-    assert str(refused.value) == (
-        f"{tiny / 'manifest.json'}: the stack that was measured cannot be recorded (Permission denied)"
-    )
-    assert ((tiny / "manifest.json").read_text(), sorted(tiny.rglob("*"))) == (before, files)
 
 
 def test_the_harness_is_clean_under_strict_warnings(tmp_path: Path) -> None:

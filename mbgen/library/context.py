@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import textwrap
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -18,7 +19,9 @@ from mbgen.graph import Array, Numerics, Tensor, macs
 from mbgen.intrinsics import HELPERS, closure
 from mbgen.kernel import Kernel, Parameter, Scalar, VectorType
 from mbgen.library.image import ImageText, image_text
+from mbgen.library.layout import layout
 from mbgen.library.manifest import Json, operator
+from mbgen.library.measured import predicted_rows
 from mbgen.library.network import Network
 from mbgen.library.program import Program, copy_helper, program
 from mbgen.library.text import (
@@ -161,6 +164,7 @@ class LibraryContext:
     self_test: SelfTest
     image: ImageText | None  # None: the input is float32
     links_math: bool
+    predicted: Mapping[str, str]  # rows of the README that are measured later
     cycle_counter: bool  # the core has one that programs can read: Armv7-M and later
     tolerance_percent: str  # of the self-test, for float32
 
@@ -224,6 +228,7 @@ def library_context(network: Network, described: Json) -> LibraryContext:
         self_test=_self_test(network),
         image=image_text(network),
         links_math="math.h" in headers,
+        predicted=predicted_rows(network.predicted, network.target.clock_hz),
         cycle_counter=network.target.triple.startswith(("thumbv7", "thumbv8")),
         tolerance_percent=f"{100 * SELF_TEST_TOLERANCE:g}",
     )
@@ -318,11 +323,31 @@ def _kernel(network: Network, kernel: Kernel) -> KernelText:
         else f"{'const ' if parameter.const else ''}{C_TYPES[parameter.element]} {restrict} {parameter.name}"
         for parameter in kernel.parameters
     ]
+    touched = f"Touches {', '.join(_extents(kernel))}, counted in elements."
     return KernelText(
-        comment=(*map(comment, kernel.summary), f"Touches {', '.join(_extents(kernel))}."),
+        comment=(
+            *map(comment, kernel.summary),
+            *(line for text in (*_layouts(network, kernel), touched) for line in _comment_lines(text)),
+        ),
         head=joined(f"void {kernel.symbol}(", declarations, ")"),
         body=kernel.body,
     )
+
+
+def _comment_lines(text: str) -> list[str]:
+    """A sentence in lines of a comment."""
+    return textwrap.wrap(text, COLUMNS - len(" * "), subsequent_indent="  ", break_on_hyphens=False)
+
+
+def _layouts(network: Network, kernel: Kernel) -> list[str]:
+    """How the input and the output of a kernel of bands lie; nothing of others, whose tensors are NHWC."""
+    storage, graph = network.plan.storage, network.graph
+    if kernel is network.lowered.packing:
+        return [layout("output", replace(storage[graph.input], slots=1))]  # one row at a time
+    layers = {layer.name: layer for layer in graph.layers}
+    first = next(layers[call.layer] for call in network.lowered.calls if call.kernel == kernel.symbol)
+    ends = (("input", first.inputs[0]), ("output", first.output))
+    return [layout(end, storage[tensor]) for end, tensor in ends if tensor in storage]
 
 
 def _extents(kernel: Kernel) -> list[str]:

@@ -59,6 +59,7 @@ def description(network: Network, generator: Mapping[str, str]) -> Json:
         "peak_layer": network.plan.peak_layer,
         "constant_bytes": network.constant_bytes,
         "stack_bytes": None,
+        "predicted": None if network.predicted is None else asdict(network.predicted),
         "records": records_hash(kernel.schedule_source for kernel in network.lowered.kernels),
         "removed": [asdict(removal) for removal in network.rewrites.removals],
         "layers": _layers(network),
@@ -77,11 +78,18 @@ def description(network: Network, generator: Mapping[str, str]) -> Json:
 
 def complete(described: Json, files: Mapping[str, tuple[str, bytes]]) -> bytes:
     """The manifest's bytes; `files` maps each path in the library to its role and content."""
-    entries = [
-        {"path": path, "role": role, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-        for path, (role, content) in sorted(files.items())
-    ]
-    return f"{json.dumps(described | {'files': entries}, indent=2, allow_nan=False)}\n".encode("ascii")
+    entries = [file_entry(path, role, content) for path, (role, content) in sorted(files.items())]
+    return manifest_text(described | {"files": entries})
+
+
+def file_entry(path: str, role: str, content: bytes) -> Json:
+    """A file as the manifest lists it."""
+    return {"path": path, "role": role, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def manifest_text(manifest: Json) -> bytes:
+    """A manifest as it stands in its file."""
+    return f"{json.dumps(manifest, indent=2, allow_nan=False)}\n".encode("ascii")
 
 
 def operator(layer: Layer, graph: Graph) -> str:

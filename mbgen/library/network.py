@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from mbgen.costs import Prediction
 from mbgen.graph import ITEM_BYTES, Array, Graph, Layer, Reshape, Tensor, macs
 from mbgen.kernel import ActivationArgument, Call, Constant, Kernel, LoweredNetwork, Scalar, WindowArgument
 from mbgen.library.identifiers import check_name
@@ -85,7 +86,8 @@ class Network:
     """What `render` turns into a library. ValueError if its parts contradict each other: a defect in mbgen.
 
     `test_input` and `test_output` have the elements of the graph's ends; `options` is all that changed the output;
-    `reference` is a file name and its content, what `mbgen verify` compares with.
+    `reference` is a file name and its content, what `mbgen verify` compares with; `predicted` is what an inference
+    should cost, where the core has a cost model.
     """
 
     name: str
@@ -99,6 +101,7 @@ class Network:
     test_input: Array = field(repr=False)
     test_output: Array = field(repr=False)
     reference: tuple[str, bytes] | None = field(default=None, repr=False)
+    predicted: Prediction | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", MappingProxyType(dict(sorted(self.options.items()))))

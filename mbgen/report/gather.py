@@ -6,17 +6,14 @@ Knows the other commands' functions. May not know charts or HTML.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mbgen.bench import TIME, Bench, bench
-from mbgen.errors import InputError
-from mbgen.library.manifest import MANIFEST
+from mbgen.library.manifest import MANIFEST, file_entry, manifest_text
+from mbgen.library.measured import TIME_ROW, measured_time, record
 from mbgen.library.render import Library
 from mbgen.measuring.measurement import MEANINGS
 from mbgen.report.facts import Costs, Facts, HotLoop, LayerCost, Noise
@@ -28,6 +25,7 @@ from mbgen.target import load_target
 from mbgen.verify import Progress, verify
 
 REPORT = "report.html"
+ROLE = "report"  # of that file in the manifest
 SHOWN_LOOPS = 6  # kernels whose code is shown, those with the most work first
 
 
@@ -103,32 +101,19 @@ def add_report(library: Library) -> Library:
     """The library with the report of what is known without building it."""
     manifest = json.loads(library.files[MANIFEST])
     page = render_report(Facts(manifest))
-    files = dict(library.files) | {REPORT: page, MANIFEST: _with_report(manifest, page)}
-    return Library(library.name, files)
-
-
-def _with_report(manifest: Mapping[str, Any], page: bytes) -> bytes:
-    """The manifest's bytes with the report in its list of files."""
-    entry = {"path": REPORT, "role": "report", "bytes": len(page), "sha256": hashlib.sha256(page).hexdigest()}
-    others = [file for file in manifest["files"] if file["path"] != REPORT]
-    files = sorted([*others, entry], key=lambda file: str(file["path"]))
-    return f"{json.dumps({**manifest, 'files': files}, indent=2, allow_nan=False)}\n".encode("ascii")
+    entries = [*manifest["files"], file_entry(REPORT, ROLE, page)]
+    listed = manifest | {"files": sorted(entries, key=lambda entry: str(entry["path"]))}
+    return Library(library.name, dict(library.files) | {REPORT: page, MANIFEST: manifest_text(listed)})
 
 
 def write_report(directory: Path, facts: Facts) -> Path:
-    """Put the report of `facts` into the library and into its manifest's list of files; returns its path.
+    """Put the report of `facts` into the library, and the time into its README; returns the report's path.
 
-    Each file is replaced at once; InputError where the folder cannot be written.
+    InputError where the folder cannot be written.
     """
-    page, path = render_report(facts), directory / REPORT
-    contents = {path: page, directory / MANIFEST: _with_report(read_manifest(directory), page)}
-    try:
-        with tempfile.TemporaryDirectory(prefix=".report.", dir=directory) as name:
-            for target, content in contents.items():
-                new = Path(name) / target.name
-                new.write_bytes(content)
-                shutil.copymode(directory / MANIFEST, new)
-                new.replace(target)
-    except OSError as error:
-        raise InputError(f"{path}: the report cannot be written ({error.strerror})") from error
-    return path
+    rows = {}
+    if facts.costs is not None:
+        clock_hz = load_target(facts.manifest["target"]["name"]).clock_hz
+        rows[TIME_ROW] = measured_time(facts.costs.total, facts.costs.unit, clock_hz)
+    record(directory, "the report", rows, files={REPORT: (ROLE, render_report(facts))})
+    return directory / REPORT

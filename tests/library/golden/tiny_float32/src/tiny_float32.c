@@ -18,7 +18,7 @@
 #include "tiny_float32_internal.h"
 #include "tiny_float32_weights.h"
 
-#if TINY_FLOAT32_BUILD_ID != 0x7C1FFEE3UL
+#if TINY_FLOAT32_BUILD_ID != 0x9116B8D9UL
 #error "tiny_float32.h is from another run of mbgen than this file"
 #endif
 

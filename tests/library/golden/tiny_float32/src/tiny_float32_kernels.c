@@ -13,14 +13,14 @@
 #include "tiny_float32.h"
 #include "tiny_float32_internal.h"
 
-#if TINY_FLOAT32_BUILD_ID != 0x7C1FFEE3UL
+#if TINY_FLOAT32_BUILD_ID != 0x9116B8D9UL
 #error "tiny_float32.h is from another run of mbgen than this file"
 #endif
 
 /*
  * (1, 25, 19, 3) to (1, 13, 10, 4)
  * plain loops
- * Touches 57 elements of input from each of rows[3], weights[108], bias[4], output[40].
+ * Touches 57 elements of input from each of rows[3], weights[108], bias[4], output[40], counted in elements.
  */
 void tiny_float32_conv_1(const float *TINY_FLOAT32_RESTRICT input, const int32_t *TINY_FLOAT32_RESTRICT rows,
                          int32_t kh_begin, int32_t kh_end, const float *TINY_FLOAT32_RESTRICT weights,
@@ -49,7 +49,7 @@ void tiny_float32_conv_1(const float *TINY_FLOAT32_RESTRICT input, const int32_t
 /*
  * (1, 13, 10, 4) to (1, 13, 10, 4)
  * plain loops
- * Touches 40 elements of input from each of rows[3], weights[36], bias[4], output[40].
+ * Touches 40 elements of input from each of rows[3], weights[36], bias[4], output[40], counted in elements.
  */
 void tiny_float32_depthwise_1(const float *TINY_FLOAT32_RESTRICT input, const int32_t *TINY_FLOAT32_RESTRICT rows,
                               int32_t kh_begin, int32_t kh_end, const float *TINY_FLOAT32_RESTRICT weights,
@@ -78,7 +78,7 @@ void tiny_float32_depthwise_1(const float *TINY_FLOAT32_RESTRICT input, const in
 /*
  * (1, 13, 10, 4) to (1, 13, 10, 6)
  * plain loops
- * Touches input[40], weights[24], bias[6], output[60].
+ * Touches input[40], weights[24], bias[6], output[60], counted in elements.
  */
 void tiny_float32_pointwise_1(const float *TINY_FLOAT32_RESTRICT input, const float *TINY_FLOAT32_RESTRICT weights,
                               const float *TINY_FLOAT32_RESTRICT bias, float *TINY_FLOAT32_RESTRICT output)
@@ -98,7 +98,7 @@ void tiny_float32_pointwise_1(const float *TINY_FLOAT32_RESTRICT input, const fl
 /*
  * (1, 13, 10, 6) to (1, 7, 5, 6)
  * plain loops
- * Touches 60 elements of input from each of rows[3], weights[54], bias[6], output[30].
+ * Touches 60 elements of input from each of rows[3], weights[54], bias[6], output[30], counted in elements.
  */
 void tiny_float32_depthwise_2(const float *TINY_FLOAT32_RESTRICT input, const int32_t *TINY_FLOAT32_RESTRICT rows,
                               int32_t kh_begin, int32_t kh_end, const float *TINY_FLOAT32_RESTRICT weights,
@@ -127,7 +127,7 @@ void tiny_float32_depthwise_2(const float *TINY_FLOAT32_RESTRICT input, const in
 /*
  * (1, 7, 5, 6) to (1, 7, 5, 4)
  * plain loops
- * Touches input[30], weights[24], bias[4], output[20].
+ * Touches input[30], weights[24], bias[4], output[20], counted in elements.
  */
 void tiny_float32_pointwise_2(const float *TINY_FLOAT32_RESTRICT input, const float *TINY_FLOAT32_RESTRICT weights,
                               const float *TINY_FLOAT32_RESTRICT bias, float *TINY_FLOAT32_RESTRICT output)
@@ -147,7 +147,7 @@ void tiny_float32_pointwise_2(const float *TINY_FLOAT32_RESTRICT input, const fl
 /*
  * (1, 7, 5, 4) to (1, 7, 5, 4)
  * plain loops
- * Touches 20 elements of input from each of rows[3], weights[36], bias[4], output[20].
+ * Touches 20 elements of input from each of rows[3], weights[36], bias[4], output[20], counted in elements.
  */
 void tiny_float32_depthwise_3(const float *TINY_FLOAT32_RESTRICT input, const int32_t *TINY_FLOAT32_RESTRICT rows,
                               int32_t kh_begin, int32_t kh_end, const float *TINY_FLOAT32_RESTRICT weights,
@@ -176,7 +176,7 @@ void tiny_float32_depthwise_3(const float *TINY_FLOAT32_RESTRICT input, const in
 /*
  * (1, 7, 5, 4) to (1, 1, 1, 4)
  * plain loops
- * Touches input[140], output[4].
+ * Touches input[140], output[4], counted in elements.
  */
 void tiny_float32_pool_1(const float *TINY_FLOAT32_RESTRICT input, float *TINY_FLOAT32_RESTRICT output)
 {

@@ -14,14 +14,15 @@
 #include "tiny_int8.h"
 #include "tiny_int8_internal.h"
 
-#if TINY_INT8_BUILD_ID != 0x47E886C3UL
+#if TINY_INT8_BUILD_ID != 0x2AA58115UL
 #error "tiny_int8.h is from another run of mbgen than this file"
 #endif
 
 /*
  * (1, 25, 19, 3) to (1, 13, 10, 4)
  * plain loops
- * Touches 57 elements of input from each of rows[3], weights[108], bias[4], multiplier[4], shift[4], output[40].
+ * Touches 57 elements of input from each of rows[3], weights[108], bias[4], multiplier[4], shift[4], output[40],
+ *   counted in elements.
  */
 void tiny_int8_conv_1(const int8_t *TINY_INT8_RESTRICT input, const int32_t *TINY_INT8_RESTRICT rows, int32_t kh_begin,
                       int32_t kh_end, const int8_t *TINY_INT8_RESTRICT weights, const int32_t *TINY_INT8_RESTRICT bias,
@@ -54,7 +55,8 @@ void tiny_int8_conv_1(const int8_t *TINY_INT8_RESTRICT input, const int32_t *TIN
 /*
  * (1, 13, 10, 4) to (1, 13, 10, 4)
  * plain loops
- * Touches 40 elements of input from each of rows[3], weights[36], bias[4], multiplier[4], shift[4], output[40].
+ * Touches 40 elements of input from each of rows[3], weights[36], bias[4], multiplier[4], shift[4], output[40], counted
+ *   in elements.
  */
 void tiny_int8_depthwise_1(const int8_t *TINY_INT8_RESTRICT input, const int32_t *TINY_INT8_RESTRICT rows,
                            int32_t kh_begin, int32_t kh_end, const int8_t *TINY_INT8_RESTRICT weights,
@@ -87,7 +89,7 @@ void tiny_int8_depthwise_1(const int8_t *TINY_INT8_RESTRICT input, const int32_t
 /*
  * (1, 13, 10, 4) to (1, 13, 10, 6)
  * plain loops
- * Touches input[40], weights[24], bias[6], multiplier[6], shift[6], output[60].
+ * Touches input[40], weights[24], bias[6], multiplier[6], shift[6], output[60], counted in elements.
  */
 void tiny_int8_pointwise_1(const int8_t *TINY_INT8_RESTRICT input, const int8_t *TINY_INT8_RESTRICT weights,
                            const int32_t *TINY_INT8_RESTRICT bias, const int32_t *TINY_INT8_RESTRICT multiplier,
@@ -111,7 +113,8 @@ void tiny_int8_pointwise_1(const int8_t *TINY_INT8_RESTRICT input, const int8_t 
 /*
  * (1, 13, 10, 6) to (1, 7, 5, 6)
  * plain loops
- * Touches 60 elements of input from each of rows[3], weights[54], bias[6], multiplier[6], shift[6], output[30].
+ * Touches 60 elements of input from each of rows[3], weights[54], bias[6], multiplier[6], shift[6], output[30], counted
+ *   in elements.
  */
 void tiny_int8_depthwise_2(const int8_t *TINY_INT8_RESTRICT input, const int32_t *TINY_INT8_RESTRICT rows,
                            int32_t kh_begin, int32_t kh_end, const int8_t *TINY_INT8_RESTRICT weights,
@@ -144,7 +147,7 @@ void tiny_int8_depthwise_2(const int8_t *TINY_INT8_RESTRICT input, const int32_t
 /*
  * (1, 7, 5, 6) to (1, 7, 5, 4)
  * plain loops
- * Touches input[30], weights[24], bias[4], multiplier[4], shift[4], output[20].
+ * Touches input[30], weights[24], bias[4], multiplier[4], shift[4], output[20], counted in elements.
  */
 void tiny_int8_pointwise_2(const int8_t *TINY_INT8_RESTRICT input, const int8_t *TINY_INT8_RESTRICT weights,
                            const int32_t *TINY_INT8_RESTRICT bias, const int32_t *TINY_INT8_RESTRICT multiplier,
@@ -168,7 +171,8 @@ void tiny_int8_pointwise_2(const int8_t *TINY_INT8_RESTRICT input, const int8_t 
 /*
  * (1, 7, 5, 4) to (1, 7, 5, 4)
  * plain loops
- * Touches 20 elements of input from each of rows[3], weights[36], bias[4], multiplier[4], shift[4], output[20].
+ * Touches 20 elements of input from each of rows[3], weights[36], bias[4], multiplier[4], shift[4], output[20], counted
+ *   in elements.
  */
 void tiny_int8_depthwise_3(const int8_t *TINY_INT8_RESTRICT input, const int32_t *TINY_INT8_RESTRICT rows,
                            int32_t kh_begin, int32_t kh_end, const int8_t *TINY_INT8_RESTRICT weights,
@@ -201,7 +205,7 @@ void tiny_int8_depthwise_3(const int8_t *TINY_INT8_RESTRICT input, const int32_t
 /*
  * (1, 7, 5, 4) to (1, 1, 1, 4)
  * plain loops
- * Touches input[140], output[4].
+ * Touches input[140], output[4], counted in elements.
  */
 void tiny_int8_pool_1(const int8_t *TINY_INT8_RESTRICT input, int8_t *TINY_INT8_RESTRICT output)
 {

@@ -14,14 +14,14 @@
 #include "tiny_uint8.h"
 #include "tiny_uint8_internal.h"
 
-#if TINY_UINT8_BUILD_ID != 0xEA16B333UL
+#if TINY_UINT8_BUILD_ID != 0xF3688AA4UL
 #error "tiny_uint8.h is from another run of mbgen than this file"
 #endif
 
 /*
  * (1, 4, 4, 3) to (1, 4, 4, 8)
  * plain loops
- * Touches input[48], weights[24], bias[8], multiplier[8], shift[8], output[128].
+ * Touches input[48], weights[24], bias[8], multiplier[8], shift[8], output[128], counted in elements.
  */
 void tiny_uint8_pointwise_1(const uint8_t *TINY_UINT8_RESTRICT input, const int8_t *TINY_UINT8_RESTRICT weights,
                             const int32_t *TINY_UINT8_RESTRICT bias, const int32_t *TINY_UINT8_RESTRICT multiplier,
@@ -45,7 +45,8 @@ void tiny_uint8_pointwise_1(const uint8_t *TINY_UINT8_RESTRICT input, const int8
 /*
  * (1, 4, 4, 8) to (1, 4, 4, 8)
  * plain loops
- * Touches 32 elements of input from each of rows[3], weights[72], bias[8], multiplier[8], shift[8], output[32].
+ * Touches 32 elements of input from each of rows[3], weights[72], bias[8], multiplier[8], shift[8], output[32], counted
+ *   in elements.
  */
 void tiny_uint8_depthwise_1(const uint8_t *TINY_UINT8_RESTRICT input, const int32_t *TINY_UINT8_RESTRICT rows,
                             int32_t kh_begin, int32_t kh_end, const int8_t *TINY_UINT8_RESTRICT weights,
@@ -78,7 +79,7 @@ void tiny_uint8_depthwise_1(const uint8_t *TINY_UINT8_RESTRICT input, const int3
 /*
  * (1, 4, 4, 8) to (1, 1, 1, 8)
  * plain loops
- * Touches input[128], output[8].
+ * Touches input[128], output[8], counted in elements.
  */
 void tiny_uint8_pool_1(const uint8_t *TINY_UINT8_RESTRICT input, uint8_t *TINY_UINT8_RESTRICT output)
 {
