@@ -287,10 +287,16 @@ def chosen_plan(
             and (flash is None or packed_bytes(banded, graph) <= flash)
         ):
             return banded
-        made = plan(graph, "speed" if threads == 1 else "threads")
+        made = plan(graph, "speed" if threads == 1 else "threads", _cache(graph, target))
         if ram is None or arena_bytes(made, target) <= ram:
             return made
     return plan(graph, "ram")
+
+
+def _cache(graph: Graph, target: Target) -> int | None:
+    """The cache beyond which streaming pays: where kernels of float32 rows keep up with those of whole tensors."""
+    rows = graph.numerics is Numerics.FLOAT32 and "avx2" in target.instruction_set
+    return target.l2_bytes if rows else None
 
 
 def check_ram(planned: Plan, source: Source, ram: int | None, target: Target) -> None:

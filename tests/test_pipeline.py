@@ -367,6 +367,15 @@ def test_speed_takes_the_small_plan_where_the_fast_one_does_not_fit() -> None:
     assert chosen_plan(graph, "speed", 100, None, target) == least
 
 
+def test_avx2_streams_float32_beyond_its_cache() -> None:
+    graph = float_source(MobileNetV1(0.5, 224)).graph
+    target = read_target(data_folder("targets") / "host" / "x86-64-v3.toml", "host")
+    assert chosen_plan(graph, "speed", None, None, target) == plan(graph, "speed", target.l2_bytes)
+    assert len(chosen_plan(graph, "speed", None, None, target).stages) > 1
+    other = load_target("cortex-a72")
+    assert chosen_plan(graph, "speed", None, None, other) == plan(graph, "speed")
+
+
 @pytest.mark.parametrize("optimize", ["ram", "flash"])
 def test_ram_and_flash_take_the_small_plan_whatever_there_is(optimize: Optimize) -> None:
     graph, target = float_source(MobileNetV1(0.25, 32)).graph, load_target("cortex-m4")

@@ -136,18 +136,64 @@ static NAME_INLINE name_i32x8 name_dot_pair_i32x8(name_i32x8 acc, name_i32x8 a, 
     _extremum("min_f32x8", "_mm256_min_ps"),
     _extremum("max_f32x8", "_mm256_max_ps"),
     Helper(
+        "load_f32x8",
+        """\
+/* As asm, like the sums that it is for, so that GCC keeps the order: it would load ahead, and then spill. */
+static NAME_INLINE name_f32x8 name_load_f32x8(const float *source)
+{
+    name_f32x8 value;
+
+    __asm__ volatile("vmovups %1, %0" : "=x"(value) : "m"(*(const name_f32x8_u *)(const void *)source));
+    return value;
+}
+""",
+        np.asarray,
+        vectors=_F32X8,
+        strides={0: 1},
+    ),
+    Helper(
         "multiply_add_f32x8",
         """\
-/* sum + weight * x[8], x in memory: as asm, since GCC loads x once for several sums and then spills. */
-static NAME_INLINE name_f32x8 name_multiply_add_f32x8(name_f32x8 sum, name_f32x8 weight, const float *x)
+/* sum + weight * x, rounded once. */
+static NAME_INLINE name_f32x8 name_multiply_add_f32x8(name_f32x8 sum, name_f32x8 weight, name_f32x8 x)
 {
-    __asm__ volatile("vfmadd231ps %1, %2, %0" : "+x"(sum) : "m"(*(const name_f32x8_u *)(const void *)x), "x"(weight));
+    __asm__ volatile("vfmadd231ps %1, %2, %0" : "+x"(sum) : "x"(weight), "x"(x));
     return sum;
 }
 """,
         _multiply_add,
         vectors=_F32X8,
-        strides={2: 1},
+    ),
+    Helper(
+        "store_f32x8",
+        """\
+static NAME_INLINE void name_store_f32x8(float *target, name_f32x8 value)
+{
+    __asm__ volatile("vmovups %1, %0" : "=m"(*(name_f32x8_u *)(void *)target) : "x"(value));
+}
+""",
+        np.asarray,
+        vectors=_F32X8,
+    ),
+    Helper(
+        "clamp_store_f32x8",
+        """\
+/* As asm, so that stores come one by one: GCC puts them in a burst, which holds up what comes after them. */
+static NAME_INLINE void name_clamp_store_f32x8(float *target, name_f32x8 value, float low, float high)
+{
+    const name_f32x8 lowest = {low, low, low, low, low, low, low, low};
+    const name_f32x8 highest = {high, high, high, high, high, high, high, high};
+
+    __asm__ volatile("vmaxps %2, %1, %1\\n\\t"
+                     "vminps %3, %1, %1\\n\\t"
+                     "vmovups %1, %0"
+                     : "=m"(*(name_f32x8_u *)(void *)target), "+x"(value)
+                     : "xm"(lowest), "xm"(highest));
+}
+""",
+        _MEANINGS["clamp_f32x8"],
+        vectors=_F32X8,
+        uniform=(2, 3),
     ),
     Helper(
         "clamp_i32x8",

@@ -20,18 +20,20 @@ class Shape:
     """A tile of `mr` pixels by `nr` channels.
 
     `clamped` ones cut their sums to two bounds; with `rows` they sum over several rows of x, each of which has its `k`
-    for each pixel: a convolution's.
+    for each pixel: a convolution's. In a row of `cut` ones the last pixel has fewer, as at the right end of an image.
     """
 
     mr: int
     nr: int
     clamped: bool
     rows: bool = False
+    cut: bool = False
 
 
 def gemm_name(shape: Shape) -> str:
     """The helper for a tile."""
-    return f"gemm_{'rows_' if shape.rows else ''}{'clamp_' if shape.clamped else ''}f32_{shape.mr}x{shape.nr}"
+    kind = "".join(f"{name}_" for name in ("rows", "cut") if getattr(shape, name))
+    return f"gemm_{kind}{'clamp_' if shape.clamped else ''}f32_{shape.mr}x{shape.nr}"
 
 
 def gemm_signature(shape: Shape) -> tuple[str, str]:
@@ -39,7 +41,7 @@ def gemm_signature(shape: Shape) -> tuple[str, str]:
 
     `y_pitch` and `x_pitch` are the elements from one pixel to the next; `next` may be any address: 16 bytes for each k
     from there are fetched early, for whoever needs them after this tile. Row i of x starts `rows[i]` elements from `x`,
-    and its weights end `w_skip` elements before those of the next.
+    and its weights end `w_skip` elements before those of the next. Pixels but the last have `k_cut` more than `k`.
     """
     size, bounds = f"[{shape.mr}][{shape.nr}]", " cut to [lowest, highest]" if shape.clamped else ""
     k = "the rows' k" if shape.rows else "k"
@@ -54,6 +56,7 @@ def gemm_signature(shape: Shape) -> tuple[str, str]:
     ]
     arguments += ["int32_t k"]
     arguments += ["const int32_t *rows", "int32_t count", "int32_t w_skip"] if shape.rows else ["const float *next"]
+    arguments += ["int32_t k_cut"] if shape.cut else []
     arguments += ["float lowest", "float highest"] if shape.clamped else []
     return comment, f"static NAME_INLINE void name_{gemm_name(shape)}({', '.join(arguments)})"
 

@@ -22,6 +22,7 @@ __all__ = [
     "grid",
     "local",
     "loop",
+    "loop_between",
     "parameter",
     "run",
     "scalar",
@@ -70,6 +71,14 @@ def loop(name: str, extent: int) -> Iterator[Loop]:
     with T.serial(0, extent) as variable:
         IRBuilder.name(name, variable)
         yield Loop(name, extent, variable)
+
+
+@contextmanager
+def loop_between(name: str, begin: Any, end: Any) -> Iterator[Any]:
+    """A loop inside a block, whose bounds only a call of the function knows; gives its variable."""
+    with T.serial(begin, end) as variable:
+        IRBuilder.name(name, variable)
+        yield variable
 
 
 @contextmanager

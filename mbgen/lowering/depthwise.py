@@ -12,7 +12,7 @@ from typing import Any
 from tvm import tirx
 
 from mbgen.intrinsics.neon_depthwise import LANES, Row, depthwise_name
-from mbgen.lowering.builder import T, build, conditions, constant, grid, local, parameter, scalar, when
+from mbgen.lowering.builder import T, build, constant, grid, local, loop_between, parameter, run, scalar
 from mbgen.lowering.conv import RowWindow
 from mbgen.lowering.micro import Bounds
 from mbgen.lowering.tiling import start
@@ -108,48 +108,58 @@ def blocks(form: DepthwiseRow, columns: int) -> list[tuple[int, int, int]]:
 
 
 def define_columns(form: DepthwiseRow, schedule: Columns) -> tirx.PrimFunc:
-    """Block by block, all channels of one before the next, so that each cache line is read by one block only."""
+    """Block by block, all channels of one before the next, so that each cache line is read by one block only.
+
+    A column of the image is loaded once for all outputs whose windows it is in.
+    """
     window, lanes, nr = form.window, schedule.lanes, schedule.lanes * schedule.vectors
     kind = f"float32x{lanes}"
+    store = f"clamp_store_f32x{lanes}" if form.bounds.finite else f"store_f32x{lanes}"
 
     def body() -> None:
         panels = tiles(form.channels, nr)
         x, rows, begin, end, w, bias, y = _parameters(form, (panels, window.kh, window.kw, nr), nr)
         sums = local("acc", (schedule.columns * schedule.vectors,), kind)
+        taps = local("taps", (window.kw,), kind)
+        pixel = local("pixel", (1,), kind)
         for number, (first, size, count) in enumerate(blocks(form, schedule.columns)):
             names = {f"block_{number}": count, f"c_{number}": panels}
-            places = list(itertools.product(range(size), range(schedule.vectors)))
             with grid(f"columns_{number}", names) as (block, panel):
                 channel, ow = start(panel, form.channels, nr), first + block * schedule.columns
                 T.reads(x[0 : x.shape[0]], rows[0 : window.kh], w[panel], bias[panel])
-                T.writes(y[0 : window.ow, 0 : form.channels], sums[0 : sums.shape[0]])
-                for j, v in places:
-                    T.buffer_store(sums, bias[panel, tirx.Ramp(v * lanes, 1, lanes)], [j * schedule.vectors + v])
-                with T.serial(0, window.kh) as kh, when(_inside(form, kh, begin, end)):
-                    for kw, v in itertools.product(range(window.kw), range(schedule.vectors)):
-                        weight = w[panel, kh, kw, tirx.Ramp(v * lanes, 1, lanes)]
-                        for j in range(size):
-                            low, high = form.inside(first + j)
-                            if low <= kw < high:
-                                column = window.column(ow + j, kw)
-                                first_x = rows[kh] + column * form.channels + channel + v * lanes
-                                place = [j * schedule.vectors + v]
-                                source = x[tirx.Ramp(first_x, 1, lanes)]
-                                added = helper("multiply_add_f32", kind, sums[place[0]], weight, source)
-                                T.buffer_store(sums, added, place)
-                for j, v in places:
-                    total = sums[j * schedule.vectors + v]
-                    cut = helper("clamp_f32", kind, total, *map(_spread(lanes), form.bounds.arguments))
-                    target = [ow + j, tirx.Ramp(channel + v * lanes, 1, lanes)]
-                    T.buffer_store(y, cut if form.bounds.finite else total, target)
+                T.writes(y[0 : window.ow, 0 : form.channels], *(one[0 : one.shape[0]] for one in (sums, taps, pixel)))
+                for v in range(schedule.vectors):
+                    T.buffer_store(sums, _load(bias, [panel, v * lanes], lanes), [v])
+                for j, v in itertools.product(range(1, size), range(schedule.vectors)):
+                    T.buffer_store(sums, sums[v], [j * schedule.vectors + v])
+                with loop_between("kh", begin, end) as kh:
+                    for v in range(schedule.vectors):
+                        for kw in range(window.kw):
+                            T.buffer_store(taps, _load(w, [panel, kh, kw, v * lanes], lanes), [kw])
+                        for column, readers in _readers(form, first, size):
+                            offset = (window.column(ow, 0) + column) * form.channels + channel + v * lanes
+                            T.buffer_store(pixel, _load(x, [rows[kh] + offset], lanes), [0])
+                            for j, kw in readers:
+                                place = j * schedule.vectors + v
+                                added = helper("multiply_add_f32", kind, sums[place], taps[kw], pixel[0])
+                                T.buffer_store(sums, added, [place])
+                for j, v in itertools.product(range(size), range(schedule.vectors)):
+                    target = tirx.address_of(y[ow + j, channel + v * lanes])
+                    run(store, target, sums[j * schedule.vectors + v], *form.bounds.arguments)
 
     return build(body)
 
 
-def _inside(form: DepthwiseRow, kh: Any, begin: Any, end: Any) -> Any | None:
-    padded = form.window.padded_rows
-    return conditions((padded, kh >= begin), (padded, kh < end))
+def _readers(form: DepthwiseRow, first: int, size: int) -> list[tuple[int, list[tuple[int, int]]]]:
+    """Columns of the image that a block reads, from that of its first output's first tap; and the outputs and taps."""
+    found: dict[int, list[tuple[int, int]]] = {}
+    for j in range(size):
+        for kw in range(*form.inside(first + j)):
+            found.setdefault(form.window.column(j, kw) - form.window.column(0, 0), []).append((j, kw))
+    return sorted(found.items())
 
 
-def _spread(lanes: int) -> Any:
-    return lambda value: tirx.Broadcast(value, lanes)
+def _load(buffer: Any, place: list[Any], lanes: int) -> Any:
+    """A vector from memory, here and not where the compiler would like it."""
+    *outer, last = place
+    return helper("load_f32", f"float32x{lanes}", buffer[(*outer, tirx.Ramp(last, 1, lanes))])

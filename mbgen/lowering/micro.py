@@ -7,18 +7,17 @@ operands can hold; so the tile is one helper, which the loops' body is tensorise
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from tvm import tirx
 
 from mbgen.intrinsics.tile import Shape, gemm_name
-from mbgen.lowering.builder import T, build, constant, grid, loop, parameter, scalar
+from mbgen.lowering.builder import T, build, constant, grid, loop, parameter, run, scalar
 from mbgen.lowering.conv import RowWindow
 from mbgen.lowering.tiling import start
-from mbgen.lowering.tir import helper_statement
 from mbgen.schedules.micro import Microtiles, cover
 from mbgen.schedules.tile import tiles
 
@@ -56,6 +55,24 @@ class MicroGemm:
 
 
 @dataclass(frozen=True)
+class Run:
+    """Neighbouring output columns, `taps` of whose windows, from `first_tap` on, are inside the image.
+
+    Of the last column only `last` taps are.
+    """
+
+    first: int
+    count: int
+    first_tap: int
+    taps: int
+    last: int
+
+    @property
+    def end(self) -> int:
+        return self.first + self.count
+
+
+@dataclass(frozen=True)
 class MicroConvolution:
     """One row of a direct convolution in float32, whose sums are cut to bounds; parameters as of conv.Convolution.
 
@@ -69,24 +86,28 @@ class MicroConvolution:
     bounds: Bounds
 
     @property
-    def runs(self) -> list[tuple[int, int, int, int]]:
-        """Output columns with the same taps inside the image: the first, how many, the first tap and the last + 1."""
+    def taps(self) -> list[tuple[int, int]]:
+        """For each output column the taps that are inside the image: the first, and how many."""
         window = self.window
-        inside = []
-        for ow in range(window.ow):
-            column = window.column(ow, 0)
-            inside.append((max(0, -column), min(window.kw, window.width - column)))
-        runs, first = [], 0
-        for taps, group in itertools.groupby(inside):
-            count = len(list(group))
-            runs.append((first, count, *taps))
-            first += count
+        columns = (window.column(ow, 0) for ow in range(window.ow))
+        return [(max(0, -column), min(window.kw, window.width - column) - max(0, -column)) for column in columns]
+
+    def runs(self, cuts: bool) -> list[Run]:
+        """All output columns; `cuts`: where there are tiles whose last pixel has fewer taps."""
+        runs: list[Run] = []
+        for (first_tap, taps), group in itertools.groupby(self.taps):
+            run = Run(runs[-1].end if runs else 0, len(list(group)), first_tap, taps, taps)
+            before = runs[-1] if runs else run
+            if cuts and run.count == 1 and first_tap == before.first_tap and taps < before.taps == before.last:
+                runs[-1] = replace(before, count=before.count + 1, last=taps)
+            else:
+                runs.append(run)
         return runs
 
     @property
     def possible(self) -> bool:
         """Whether the tiles can compute it: no gaps between the taps, and none of its windows all padding."""
-        return self.window.dilation == 1 and all(end > begin for _, _, begin, end in self.runs)
+        return self.window.dilation == 1 and all(taps > 0 for _, taps in self.taps)
 
 
 def define(form: MicroGemm, micro: Microtiles) -> tirx.PrimFunc:
@@ -106,27 +127,28 @@ def define(form: MicroGemm, micro: Microtiles) -> tirx.PrimFunc:
                     T.reads(x[m : m + mr, 0 : form.k], w[oc_0, 0 : form.k, 0 : micro.nr], bias[oc_0, 0 : micro.nr])
                     T.writes(y[m : m + mr, n : n + micro.nr])
                     following = w[tirx.min(oc_0 + 1, columns - 1), row_0 % PREFETCHERS * (form.k // PREFETCHERS), 0]
-                    T.evaluate(
-                        helper_statement(
-                            gemm_name(Shape(mr, micro.nr, form.bounds.finite)),
-                            tirx.address_of(y[m, n]),
-                            constant(form.n, "int32"),
-                            tirx.address_of(x[m, 0]),
-                            constant(form.k, "int32"),
-                            tirx.address_of(w[oc_0, 0, 0]),
-                            tirx.address_of(bias[oc_0, 0]),
-                            constant(form.k, "int32"),
-                            tirx.address_of(following),
-                            *form.bounds.arguments,
-                        )
+                    run(
+                        gemm_name(Shape(mr, micro.nr, form.bounds.finite)),
+                        tirx.address_of(y[m, n]),
+                        form.n,
+                        tirx.address_of(x[m, 0]),
+                        form.k,
+                        tirx.address_of(w[oc_0, 0, 0]),
+                        tirx.address_of(bias[oc_0, 0]),
+                        form.k,
+                        tirx.address_of(following),
+                        *form.bounds.arguments,
                     )
                 first += mr * count
 
     return build(body)
 
 
-def define_convolution(form: MicroConvolution, nr: int, costs: Mapping[int, float]) -> tirx.PrimFunc:
-    """The loops over panels of `nr` channels and tiles of a row, whose heights have `costs`."""
+def define_convolution(form: MicroConvolution, nr: int, costs: Mapping[int, float], *, cuts: bool) -> tirx.PrimFunc:
+    """The loops over panels of `nr` channels and tiles of a row, whose heights have `costs`.
+
+    `cuts`: whether there are tiles whose last pixel has fewer taps.
+    """
     window, columns = form.window, tiles(form.oc, nr)
     reach = window.kh * window.width * form.channels  # nominal: rows may lie further apart
 
@@ -139,30 +161,54 @@ def define_convolution(form: MicroConvolution, nr: int, costs: Mapping[int, floa
         bias = parameter("bias", (columns, nr), "float32")
         y = parameter("output", (window.ow, form.oc), "float32")
         with loop("oc_0", columns) as panel:
-            for number, (start_of_run, count_of_run, kw_begin, kw_end) in enumerate(form.runs):
-                first = start_of_run
-                for mr, count in cover(count_of_run, costs):
-                    with grid(f"tile_{number}_{mr}", {f"ow_{number}_{mr}": count}, outer=panel) as (oc_0, ow_0):
-                        ow, n = first + ow_0 * mr, start(oc_0, form.oc, nr)
-                        T.reads(x[0:reach], rows[0 : window.kh], w[oc_0, 0 : window.kh], bias[oc_0, 0:nr])
-                        T.writes(y[ow : ow + mr, n : n + nr])
-                        taps = kw_end - kw_begin
-                        T.evaluate(
-                            helper_statement(
-                                gemm_name(Shape(mr, nr, form.bounds.finite, rows=True)),
-                                tirx.address_of(y[ow, n]),
-                                constant(form.oc, "int32"),
-                                tirx.address_of(x[window.column(ow, kw_begin) * form.channels]),
-                                constant(window.stride * form.channels, "int32"),
-                                tirx.address_of(w[oc_0, begin, kw_begin, 0, 0]),
-                                tirx.address_of(bias[oc_0, 0]),
-                                constant(taps * form.channels, "int32"),
-                                tirx.address_of(rows[begin]),
-                                end - begin,
-                                constant((window.kw - taps) * form.channels * nr, "int32"),
-                                *form.bounds.arguments,
-                            )
-                        )
-                    first += mr * count
+            for number, part in enumerate(_alike(form.runs(cuts), costs)):
+                with grid(f"tile_{number}", {f"ow_{number}": part.count}, outer=panel) as (oc_0, ow_0):
+                    ow, n = part.first + ow_0 * part.mr, start(oc_0, form.oc, nr)
+                    T.reads(x[0:reach], rows[0 : window.kh], w[oc_0, 0 : window.kh], bias[oc_0, 0:nr])
+                    T.writes(y[ow : ow + part.mr, n : n + nr])
+                    run(
+                        gemm_name(Shape(part.mr, nr, form.bounds.finite, rows=True, cut=part.cut > 0)),
+                        tirx.address_of(y[ow, n]),
+                        form.oc,
+                        tirx.address_of(x[window.column(ow, part.first_tap) * form.channels]),
+                        window.stride * form.channels,
+                        tirx.address_of(w[oc_0, begin, part.first_tap, 0, 0]),
+                        tirx.address_of(bias[oc_0, 0]),
+                        part.taps * form.channels,
+                        tirx.address_of(rows[begin]),
+                        end - begin,
+                        (window.kw - part.taps - part.cut) * form.channels * nr,
+                        *([part.cut * form.channels] if part.cut else []),
+                        *form.bounds.arguments,
+                    )
 
     return build(body)
+
+
+@dataclass(frozen=True)
+class _Tiles:
+    """`count` tiles of `mr` output columns from `first` on; but for a tile's last, columns have `cut` taps more."""
+
+    first: int
+    mr: int
+    count: int
+    first_tap: int
+    taps: int
+    cut: int
+
+
+def _alike(runs: Sequence[Run], costs: Mapping[int, float]) -> list[_Tiles]:
+    """The tiles of a row; only the last of a run may lack taps."""
+    found = []
+    for one in runs:
+        first = one.first
+        for mr, count in cover(one.count, costs):
+            last = first + mr * count == one.end and one.last < one.taps
+            whole = count - 1 if last else count
+            if whole:
+                found.append(_Tiles(first, mr, whole, one.first_tap, one.taps, 0))
+            if last:
+                cut = one.taps - one.last if mr > 1 else 0
+                found.append(_Tiles(first + mr * whole, mr, 1, one.first_tap, one.last, cut))
+            first += mr * count
+    return found

@@ -19,19 +19,32 @@ Objective = Literal["speed", "ram", "threads"]
 Stages = Sequence[Sequence[Layer]]
 
 PIPELINE = "row pipeline"
+LONG = 24  # columns: a kernel covers fewer with small tiles, which cost more than the cache saves
 
 
-def plan(graph: Graph, objective: Objective) -> Plan:
+def plan(graph: Graph, objective: Objective, cache: int | None = None) -> Plan:
     """The plan of least arena (`ram`), or one that streams as little and runs layers as whole as it can (`speed`).
 
+    For speed, early tensors larger than `cache` bytes are streamed too, so that a row is read while it is still there.
     For `threads` nothing is streamed, so that every layer has all of its rows to share among them.
     """
     if objective == "threads":
         return _plan(graph, [], overlap=False)
     choices = list(_prefixes(streamable(graph), graph)) or [[]]
     if objective == "speed":
-        return _plan(graph, choices[0], overlap=False)
+        beyond = [] if cache is None else _beyond(cache, streamable(graph), graph)
+        return _plan(graph, beyond if beyond in choices else choices[0], overlap=False)
     return min((_plan(graph, stages, overlap=True) for stages in choices), key=lambda made: made.arena_bytes)
+
+
+def _beyond(cache: int, stages: Stages, graph: Graph) -> list[list[Layer]]:
+    """The first stages, as far as their outputs are larger than `cache` bytes and their rows long."""
+
+    def large(stage: Sequence[Layer]) -> bool:
+        output = graph.layer_output(stage[-1])
+        return output.nbytes > cache and output.shape[2] >= LONG
+
+    return [list(stage) for stage in itertools.takewhile(large, stages)]
 
 
 def _prefixes(stages: Stages, graph: Graph) -> Iterator[list[list[Layer]]]:

@@ -12,9 +12,10 @@ from mbgen.schedules.space import Choice, Point, Space
 from mbgen.target import Target
 
 LANES = 8
-SUMS = 14  # of the 16 registers; one holds weights, one is spare
-# columns and vectors: whole cache lines, few enough at once that strides of powers of two do not throw them out of L1
-DEFAULT = (4, 2)
+FLOAT = 4  # bytes
+SUMS = 12  # of the 16 registers; three hold a row of weights, one a pixel
+VECTORS = (4, 2, 1)
+ALIASED = 1 << 11  # bytes: pixels so far apart share a few sets of the first cache, each of which has eight lines
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def columns_space(facts: Mapping[str, Choice], target: Target) -> Space | None:
     fitting = [
         (columns, vectors)
         for columns in range(1, min(ow, SUMS) + 1)
-        for vectors in (1, 2)
+        for vectors in VECTORS
         if columns * vectors <= SUMS and vectors * LANES <= channels
     ]
 
@@ -45,7 +46,8 @@ def columns_space(facts: Mapping[str, Choice], target: Target) -> Space | None:
         size = int(point["columns"]), int(point["vectors"])
         return None if size in fitting else f"{size[0]} x {size[1]} sums do not fit {SUMS} registers"
 
-    columns, vectors = max(size for size in fitting if size[0] <= DEFAULT[0] and size[1] <= DEFAULT[1])
+    most = _most_columns(facts, target.l1d_bytes or 0)
+    columns, vectors = max(size for size in fitting if size[0] <= most)
     return Space(
         "depthwise_columns",
         facts,
@@ -53,6 +55,18 @@ def columns_space(facts: Mapping[str, Choice], target: Target) -> Space | None:
         {"columns": columns, "vectors": vectors},
         illegal,
     )
+
+
+def _most_columns(facts: Mapping[str, Choice], cache: int) -> int:
+    """Columns of a block: as many as have sums, where three rows of the image stay in the first cache.
+
+    Where they do not, whole lines count, and that their sets hold them when pixels lie powers of two apart.
+    """
+    pixel = int(facts["ic"]) * FLOAT
+    stride = int(str(facts["stride"]).partition("x")[2])
+    if 3 * int(facts["ow"]) * stride * pixel <= cache:
+        return SUMS
+    return 3 if pixel >= ALIASED else 4
 
 
 def columns_of(point: Point) -> Columns:

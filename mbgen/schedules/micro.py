@@ -36,6 +36,11 @@ def sizes(target: Target) -> tuple[tuple[int, int], ...]:
     return neon_gemm.TILES if "neon" in target.instruction_set else ()
 
 
+def has_cuts(target: Target) -> bool:
+    """Whether the core has tiles in whose rows the last pixel has fewer k."""
+    return "avx2" in target.instruction_set
+
+
 def lanes(target: Target) -> int:
     """Channels in one vector of `sizes`."""
     return avx2_gemm.LANES if "avx2" in target.instruction_set else neon_gemm.LANES
@@ -85,7 +90,7 @@ def micro_space(facts: Mapping[str, Choice], target: Target) -> Space | None:
         size = int(point["mr"]), int(point["vectors"])
         return None if size in fitting else f"there is no tile of {size[0]} pixels by {size[1]} vectors"
 
-    mr, vectors = min(fitting, key=lambda size: (total(size), -size[0]))
+    mr, vectors = min(fitting, key=lambda size: (total(size), -size[0] * size[1], -size[0]))
     return Space(
         "gemm_micro",
         facts,

@@ -19,7 +19,7 @@ from tests.support.compilers import STRICT, call
 from tests.support.tools import require_target
 
 X_PITCH, Y_PITCH = 50, 43  # elements; both more than any tile has
-PIXELS = 8
+PIXELS = 12
 KS = (1, 3, 8, 37, 48)  # with and without whole steps, and a rest
 ROWS = (417, 0, 850)  # where rows of x start
 SKIP = 5  # weights of a row that a tile leaves out
@@ -45,6 +45,11 @@ static void print_bits(const float *values, int32_t count)
 }
 """
 BOUNDS = f", {LOW}F, {HIGH}F"
+
+
+def cut_of(k: int) -> int:
+    """Of `k` values, how many the last pixel of a cut tile lacks."""
+    return -(-k // 3)
 
 
 def outputs(
@@ -86,11 +91,14 @@ def assert_only(y: Array, expected: Array, label: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "isa", "tiles", "lanes"),
-    [("host", "avx2", avx2_gemm.TILES, avx2_gemm.LANES), ("cortex-a72", "neon", neon_gemm.TILES, neon_gemm.LANES)],
+    ("name", "isa", "tiles", "lanes", "cuts"),
+    [
+        ("host", "avx2", avx2_gemm.TILES, avx2_gemm.LANES, avx2_gemm.CUTS),
+        ("cortex-a72", "neon", neon_gemm.TILES, neon_gemm.LANES, ()),
+    ],
 )
 def test_gemm_tiles_compute_what_the_meaning_says(
-    name: str, isa: str, tiles: Sequence[tuple[int, int]], lanes: int, tmp_path: Path
+    name: str, isa: str, tiles: Sequence[tuple[int, int]], lanes: int, cuts: Sequence[Shape], tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(0)
     x = rng.uniform(-1, 1, 850 + PIXELS * X_PITCH).astype(np.float32)
@@ -100,18 +108,23 @@ def test_gemm_tiles_compute_what_the_meaning_says(
         Shape(mr, vectors * lanes, clamped, rows)
         for (mr, vectors), clamped, rows in itertools.product(tiles, (True, False), (True, False))
     ]
+    shapes += cuts
     cases = [(shape, k, count) for shape in shapes for k, count in zip(KS, (3, 1, 2, 3, 2), strict=True)]
     calls = []
     for shape, k, count in cases:
         where = f"rows, {count}, {SKIP}" if shape.rows else "w"
+        where += f", {cut_of(k)}" if shape.cut else ""
         bounds = BOUNDS if shape.clamped else ""
-        calls.append(f"{gemm_name(shape)}(y, {Y_PITCH}, x, {X_PITCH}, w, bias, {k}, {where}{bounds})")
+        all_have = k - cut_of(k) if shape.cut else k
+        calls.append(f"{gemm_name(shape)}(y, {Y_PITCH}, x, {X_PITCH}, w, bias, {all_have}, {where}{bounds})")
     keys = [f"{gemm_name(shape)}@{isa}" for shape in shapes]
     arrays = {"x": x, "w": weights, "bias": bias, "rows": np.array(ROWS, np.int32)}
     made = outputs(name, isa, keys, arrays, calls, PIXELS * Y_PITCH, tmp_path)
     for (shape, k, count), y in zip(cases, made, strict=True):
         starts = ROWS[:count] if shape.rows else (0,)
         pixels = np.array([[x[s + p * X_PITCH :][:k] for s in starts] for p in range(shape.mr)]).reshape(shape.mr, -1)
+        if shape.cut:
+            pixels.reshape(shape.mr, len(starts), k)[-1, :, k - cut_of(k) :] = 0
         pitch = k * shape.nr + SKIP
         panels = [weights[i * pitch :][: k * shape.nr].reshape(k, shape.nr) for i in range(len(starts))]
         low_high: dict[str, float] = {"low": LOW, "high": HIGH} if shape.clamped else {}
@@ -170,7 +183,9 @@ def test_tiles_compile_without_a_warning(
         if key.startswith("depthwise_"):
             arguments = "y, 8, x, rows, 0, 3, x, x, 2, 9"
         else:
-            arguments = f"y, 40, x, 64, x, x, 8, {'rows, 3, 0' if 'rows' in key else 'x'}"
+            arguments = (
+                f"y, 40, x, 64, x, x, 8, {'rows, 3, 0' if 'rows' in key else 'x'}{', 3' if 'cut' in key else ''}"
+            )
         calls.append(f"    net_{key.partition('@')[0]}({arguments}{bounds});\n")
     head = "void user(float *y, const float *x, const int32_t *rows)"
     text = headers(keys) + definitions(keys, "net")

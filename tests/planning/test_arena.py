@@ -150,9 +150,9 @@ def graphs(draw: st.DrawFn) -> Graph:
 
 
 @settings(max_examples=150, deadline=None)
-@given(graphs(), st.sampled_from(OBJECTIVES))
-def test_nothing_is_overwritten_that_is_still_read(graph: Graph, objective: Objective) -> None:
-    made = plan(graph, objective)
+@given(graphs(), st.sampled_from(OBJECTIVES), st.sampled_from((None, 64)))
+def test_nothing_is_overwritten_that_is_still_read(graph: Graph, objective: Objective, cache: int | None) -> None:
+    made = plan(graph, objective, cache)
     assert aligned_for_its_elements(graph, made)
     assert made.lower_bound <= made.arena_bytes
     Simulator(graph, made).run()
@@ -198,6 +198,14 @@ def test_speed_streams_the_first_layer_only_and_runs_pointwise_layers_whole() ->
     assert made.streamed == ("conv_1",)
     assert not any(name.startswith("pointwise") for name in made.walks)
     assert set(made.walks.values()) == {1}
+
+
+def test_speed_streams_early_tensors_that_a_cache_does_not_hold() -> None:
+    graph = mobilenet_graph(1.0, 224)
+    made = plan(graph, "speed", cache=1 << 18)
+    assert made.streamed[-1] == "pointwise_5"  # pointwise_6 would be larger too, but its rows are short
+    assert made.arena_bytes < plan(graph, "speed").arena_bytes
+    assert plan(mobilenet_graph(0.25, 96), "speed", cache=1 << 18).streamed == ("conv_1",)
 
 
 def test_ram_streams_as_far_as_it_helps_and_writes_layers_over_their_inputs() -> None:

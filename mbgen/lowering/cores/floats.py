@@ -25,7 +25,7 @@ from mbgen.lowering.weighted import (
     window_facts,
 )
 from mbgen.schedules.columns import columns_of, columns_space
-from mbgen.schedules.micro import micro_costs, micro_space, microtiles
+from mbgen.schedules.micro import has_cuts, micro_costs, micro_space, microtiles
 
 
 def prepare_gemm(layer: WeightedLayer, graph: Graph, context: Context) -> Prepared | None:
@@ -75,7 +75,9 @@ def prepare_conv(layer: Conv2D, graph: Graph, context: Context) -> Prepared | No
         "conv2d",
         form,
         f"direct, gemm {tiled}",
-        lambda: micro.define_convolution(form, tiled.nr, micro_costs(chosen.point, facts, context.target)),
+        lambda: micro.define_convolution(
+            form, tiled.nr, micro_costs(chosen.point, facts, context.target), cuts=has_cuts(context.target)
+        ),
         constants(
             conv.pack_direct(weights, tiled.nr),
             f"[{oc}][{kh}][{kw}][{ic}] in panels of {tiled.nr} output channels",
