@@ -14,6 +14,7 @@ from mbgen.intrinsics.avx2_gemm import AVX2_GEMM
 from mbgen.intrinsics.dotprod import NEON_DOTPROD
 from mbgen.intrinsics.dsp import DSP
 from mbgen.intrinsics.dsp_bytes import DSP_BYTES
+from mbgen.intrinsics.dsp_runs import DSP_RUNS
 from mbgen.intrinsics.helper import Helper
 from mbgen.intrinsics.mve import MVE
 from mbgen.intrinsics.mve_depthwise import MVE_DEPTHWISE
@@ -35,7 +36,7 @@ _SETS = {
     "neon": NEON + NEON_GEMM + NEON_DEPTHWISE + NEON_INT8 + NEON_ROWS + (GATHER, *NEON_CONVOLUTIONS),
     "neon-dotprod": NEON_DOTPROD + DOTPROD_ROWS + DOTPROD_CONVOLUTIONS,
 }
-_PORTABLE = (*SCALAR, *portable(4), *portable(8), *DSP, *DSP_BYTES)
+_PORTABLE = (*SCALAR, *portable(4), *portable(8), *DSP, *DSP_BYTES, *DSP_RUNS)
 
 HELPERS: Mapping[str, Helper] = MappingProxyType(
     {helper.name: helper for helper in _PORTABLE}

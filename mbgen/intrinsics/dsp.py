@@ -29,12 +29,6 @@ def levels(acc: Array, multiplier: Array, addend: Array, shift: Array) -> Array:
     return np.asarray(np.clip(((product >> 32) + addend) >> shift, 0, 255), np.int32)
 
 
-def patched_levels(acc: Array, multiplier: Array, addend: Array, shift: Array, patches: Array) -> Array:
-    """`levels`, moved where the sum is the first of a pair of `patches`, `[count, 2]`, by the second."""
-    moved = (acc[:, np.newaxis] == patches[:, 0]) * patches[:, 1]
-    return np.asarray(levels(acc, multiplier, addend, shift) + moved.sum(axis=1), np.int32)
-
-
 def packed_sums(activations: Array, weights: Array) -> Array:
     """Accumulators int64 `[..., 4]` of a tile: words `[k, 2]` of activations, and start words `[4]` then `[k, 2]`."""
     start, words = weights[:8].view(np.int64), weights[8:].reshape(-1, 2).astype(np.int64)
@@ -204,51 +198,26 @@ _SPLIT_WIDE = r"""subs %Q[p], %Q[p], %[y1], lsl #21\n\tsbc %R[p], %R[p], %[y1], 
             "subs %Q[q], %Q[q], %R[p], lsl #21\n\tsbc %R[q], %R[q], %R[p], lsr #11\n\t"
             "lsr %Q[q], %Q[q], #21\n\tbfi %Q[q], %R[q], #11, #10\n\tlsr %R[q], %R[q], #10\n\t"""
 
-_SCALE = r"""smmla %[y0], %[y0], %[m], %[c]\n\tsmmla %[y1], %[y1], %[m], %[c]\n\t"
-            "smmla %Q[q], %Q[q], %[m], %[c]\n\tldrd %[m], %[c], [%[scale], #8]\n\t"
-            "usat %[y0], #8, %[y0], asr %[shift]\n\tusat %[y1], #8, %[y1], asr %[shift]\n\t"
-            "usat %Q[q], #8, %Q[q], asr %[shift]\n\t"
-            "smmla %Q[p], %Q[p], %[m], %[c]\n\tsmmla %R[p], %R[p], %[m], %[c]\n\t"
-            "smmla %R[q], %R[q], %[m], %[c]\n\t"
-            "usat %Q[p], #8, %Q[p], asr %[shift]\n\tusat %R[p], #8, %R[p], asr %[shift]\n\t"
-            "usat %R[q], #8, %R[q], asr %[shift]"""
 
-
-def _take(wide: bool, scaled: bool) -> str:
-    """The sums out of their fields, and in the scaled form also rescaled to levels."""
-    name = f"packed_{'levels' if scaled else 'fields'}{'_wide' if wide else ''}"
-    comment = "as levels, by pairs of multiplier and addend" if scaled else "as they are"
-    extra = ", const int32_t *scale, int32_t shift" if scaled else ""
-    load = r"ldrd %[m], %[c], [%[scale]]\n\t" if scaled else ""
-    operands = ', [m] "=&r"(m), [c] "=&r"(c)' if scaled else ""
-    inputs = '[scale] "r"(scale), [shift] "i"(shift)' if scaled else ""
-    declared = "    int32_t m;\n    int32_t c;\n" if scaled else ""
-    split = _SPLIT_WIDE if wide else _SPLIT
-    steps = f'{split}"\n            "{_SCALE}' if scaled else split.removesuffix("\\n\\t")
-    finish = (
-        """
-    for (int32_t i = 0; i < 6; i++) {
-        y[i] = name_level_i32(y[i], scale[i / 3 * 2], scale[i / 3 * 2 + 1], shift);
-    }"""
-        if scaled
-        else ""
-    )
+def _take(wide: bool) -> str:
+    """The sums out of their fields."""
+    name = f"packed_fields{'_wide' if wide else ''}"
     return f"""\
 /*
- * The sums of two channels at three pixels from accumulators of pixels 0, 1 and of 1, 2,
- * {comment}; fields next to each other {"may reach 22 bits" if wide else "stay below 2^21"} together.
+ * The sums of two channels at three pixels from accumulators of pixels 0, 1 and of 1, 2; fields next to each other
+ * {"may reach 22 bits" if wide else "stay below 2^21"} together.
  */
-static NAME_INLINE void name_{name}(int32_t *y, int64_t p, int64_t q{extra})
+static NAME_INLINE void name_{name}(int32_t *y, int64_t p, int64_t q)
 {{
 #if {_DSP}
     int32_t y0;
     int32_t y1;
-{declared}
-    __asm__("{load}ubfx %[y0], %Q[p], #0, #21\\n\\tubfx %[y1], %Q[q], #0, #21\\n\\t"
-            "{steps}"
-            : [p] "+r"(p), [q] "+r"(q), [y0] "=&r"(y0), [y1] "=&r"(y1){operands}
-            : {inputs}
-            : "cc", "memory");
+
+    __asm__("ubfx %[y0], %Q[p], #0, #21\\n\\tubfx %[y1], %Q[q], #0, #21\\n\\t"
+            "{_SPLIT_WIDE if wide else _SPLIT}"
+            : [p] "+r"(p), [q] "+r"(q), [y0] "=&r"(y0), [y1] "=&r"(y1)
+            :
+            : "cc");
     y[0] = y0;
     y[1] = y1;
     y[2] = (int32_t)q;
@@ -265,33 +234,46 @@ static NAME_INLINE void name_{name}(int32_t *y, int64_t p, int64_t q{extra})
     y[2] = (int32_t)(q0 >> 21 & mask);
     y[3] = (int32_t)(p0 >> 21 & mask);
     y[4] = (int32_t)(p0 >> 42);
-    y[5] = (int32_t)(q0 >> 42);{finish}
+    y[5] = (int32_t)(q0 >> 42);
 #endif
 }}
 """
 
 
-def _depthwise_row(stride: int, outputs: int, row: int) -> str:
-    """The assembly of one row of the window: loads of pairs of pixels, each used by all outputs that read it."""
+def window_row(stride: int, outputs: int) -> list[tuple[str, ...]]:
+    """The assembly of one row of the window: loads of pairs of pixels, each used by all outputs that read it.
+
+    A load has its registers, g and h, and the place in the row in bytes; a product its sum, y0 ..., pair and weights,
+    of which u are taps 0 and 1, v taps 1 and 2.
+    """
     reach = (outputs - 1) * stride + 3
     words = -(-reach // 2)
-    text = [f"ldrd %[u], %[v], [%[w], #{4 + 8 * row}]"]
-    begun: set[int] = set() if row == 0 else set(range(outputs))
+    text: list[tuple[str, ...]] = []
     for word in range(words):
         if word % 2 == 0 and word + 1 < words:
-            text.append(f"ldrd %[g], %[h], [%[x], %[row{row}] + {4 * word}]")
+            text.append(("ldrd", "g", "h", str(4 * word)))
         elif word % 2 == 0:
-            text.append(f"ldr %[g], [%[x], %[row{row}] + {4 * word}]")
-        pair = "gh"[word % 2]
+            text.append(("ldr", "g", str(4 * word)))
         for output in range(outputs):
             first = 2 * word - output * stride  # tap of the pair's lower half
-            instruction = {-1: "smlatb {0}, u", 0: "smlad {0}, u", 1: "smlad {0}, v", 2: "smlabt {0}, v"}.get(first)
-            if instruction is None:
-                continue
-            operation, weight = instruction.split()[0], instruction[-1]
-            total = f"y{output}" if output in begun else "b"
-            begun.add(output)
-            text.append(f"{operation} %[y{output}], %[{pair}], %[{weight}], %[{total}]")
+            instruction = {-1: ("smlatb", "u"), 0: ("smlad", "u"), 1: ("smlad", "v"), 2: ("smlabt", "v")}.get(first)
+            if instruction is not None:
+                text.append((instruction[0], f"y{output}", "gh"[word % 2], instruction[1]))
+    return text
+
+
+def _depthwise_row(stride: int, outputs: int, row: int) -> str:
+    """`window_row` with a compiler's registers."""
+    text = [f"ldrd %[u], %[v], [%[w], #{4 + 8 * row}]"]
+    begun = {f"y{output}" for output in range(outputs)} if row else set()
+    for operation, *operands in window_row(stride, outputs):
+        if operation.startswith("ld"):
+            *words, place = operands
+            text.append(f"{operation} {', '.join(f'%[{one}]' for one in words)}, [%[x], %[row{row}] + {place}]")
+            continue
+        total, pair, weight = operands
+        text.append(f"{operation} %[{total}], %[{pair}], %[{weight}], %[{total if total in begun else 'b'}]")
+        begun.add(total)
     return _strings(text)
 
 
@@ -350,37 +332,6 @@ static NAME_INLINE void name_{name}(int32_t *y, const uint16_t *x, const int32_t
     return Helper(name, source, lambda rows, weights: depthwise(rows, weights, stride, outputs))
 
 
-def _levels(outputs: int) -> Helper:
-    names = [f"y{i}" for i in range(outputs)]
-    smmla = [f"smmla %[{y}], %[{y}], %[m], %[c]" for y in names]
-    usat = [f"usat %[{y}], #8, %[{y}], asr %[shift]" for y in names]
-    text = _strings([r"ldrd %[m], %[c], [%[scale]]", *smmla, *usat]).lstrip()
-    operands = ", ".join(f'[{y}] "+r"({y})' for y in names)
-    declared = "".join(f"    int32_t {y} = y[{i}];\n" for i, y in enumerate(names))
-    stored = "".join(f"    y[{i}] = {y};\n" for i, y in enumerate(names))
-    source = f"""\
-/* Rescale {outputs} sums of one channel to 0 .. 255 by a pair of multiplier and addend. */
-static NAME_INLINE void name_levels_x{outputs}(int32_t *y, const int32_t *scale, int32_t shift)
-{{
-#if {_DSP}
-{declared}    int32_t m;
-    int32_t c;
-
-    __asm__({text}
-            : {operands},
-              [m] "=&r"(m), [c] "=&r"(c)
-            : [scale] "r"(scale), [shift] "i"(shift)
-            : "memory");
-{stored}#else
-    for (int32_t i = 0; i < {outputs}; i++) {{
-        y[i] = name_level_i32(y[i], scale[0], scale[1], shift);
-    }}
-#endif
-}}
-"""
-    return Helper(f"levels_x{outputs}", source, levels, requires=("level_i32",))
-
-
 DSP = (
     Helper(
         "level_i32",
@@ -395,42 +346,11 @@ static NAME_INLINE int32_t name_level_i32(int32_t acc, int32_t multiplier, int32
 """,
         levels,
     ),
-    Helper(
-        "patched_levels",
-        """\
-/* Rescale sums of a channel as level_i32 does; a patch is a sum and what its level is moved by, 0 behind the last. */
-static NAME_INLINE void name_patched_levels(int32_t *y, int32_t outputs, const int32_t *scale, int32_t shift, \
-const int32_t *patches, int32_t count)
-{
-    for (int32_t i = 0; i < outputs; i++) {
-        const int32_t acc = y[i];
-
-        y[i] = name_level_i32(acc, scale[0], scale[1], shift);
-        for (int32_t patch = 0; patch < count && patches[2 * patch + 1] != 0; patch++) {
-            if (acc == patches[2 * patch]) {
-                y[i] += patches[2 * patch + 1];
-            }
-        }
-    }
-}
-""",
-        patched_levels,
-        requires=("level_i32",),
-    ),
     Helper("packed_sums", _sums(ahead=False), packed_sums),
     Helper("packed_sums_ahead", _sums(ahead=True), packed_sums),
-    *(
-        Helper(
-            f"packed_{'levels' if scaled else 'fields'}{'_wide' if wide else ''}",
-            _take(wide, scaled),
-            packed_fields,
-            requires=("level_i32",) if scaled else (),
-        )
-        for scaled in (False, True)
-        for wide in (False, True)
-    ),
+    Helper("packed_fields", _take(wide=False), packed_fields),
+    Helper("packed_fields_wide", _take(wide=True), packed_fields),
     *(_depthwise(stride, outputs) for stride in (1, 2) for outputs in (6, 3)),
-    *(_levels(outputs) for outputs in (6, 3)),
 )
 
 TILES = frozenset(helper.name for helper in DSP if not helper.name.endswith("_i32"))  # they take addresses

@@ -7,16 +7,28 @@ from collections.abc import Mapping
 import numpy as np
 
 from mbgen.graph import INTEGER_RANGE, Array, Conv2D, DepthwiseConv2D, Graph, WeightedLayer
-from mbgen.intrinsics.dsp import depthwise_words
-from mbgen.lowering import packed
+from mbgen.intrinsics.dsp import CHANNELS, depthwise_words
+from mbgen.intrinsics.dsp_runs import FARTHEST_STORE
+from mbgen.lowering import packed, streams
 from mbgen.lowering.epilogue import weighted_epilogue
-from mbgen.lowering.packed import BLOCK, FIELD, START_WORDS, Finish, PackedDepthwise, PackedGemm, PackRow
+from mbgen.lowering.packed import (
+    DepthwiseRun,
+    DepthwiseTile,
+    ExactDepthwise,
+    ExactGemm,
+    Finish,
+    GemmTile,
+    PackedRuns,
+    PackRow,
+    Run,
+)
 from mbgen.lowering.prepared import Context, Prepared
 from mbgen.lowering.rescale import Levels, Sums, levels, sums
+from mbgen.lowering.streams import FIELD, Group, block_words, depthwise_stream, run_words
 from mbgen.numerics import bounds
 from mbgen.plan import Band, Plan
 from mbgen.planning.bands import image_row_bytes, lowest
-from mbgen.schedules.packed import packed_depthwise_space, packed_loops, packed_space
+from mbgen.schedules.packed import packed_depthwise_space, packed_space, packed_steps
 from mbgen.schedules.space import Choice
 
 ITEM_BYTES = {"uint16": 2, "int32": 4}
@@ -53,137 +65,173 @@ def _stored_range(layer: WeightedLayer, graph: Graph) -> tuple[int, int, int]:
     return lowest(producer, x), 0, int(high - low)
 
 
-def _finish(layer: WeightedLayer, graph: Graph, made: Levels) -> tuple[Finish, Mapping[str, Array]]:
-    least = lowest(layer, graph.layer_output(layer))
-    if made.scales is not None:
-        count = made.patches.shape[1]
-        return Finish(made.shift, None, least, count), {"patches": made.patches} if count else {}
+def _exact(layer: WeightedLayer, graph: Graph, made: Levels) -> tuple[Finish, Mapping[str, Array]]:
+    """How a layer whose levels no multiplier and addend makes is rescaled, and the arrays that this reads."""
     epilogue, arrays = weighted_epilogue(layer, graph)
-    return Finish(0, epilogue, least), arrays | {"offset": made.offset.astype(np.int32)}
+    least = lowest(layer, graph.layer_output(layer))
+    return Finish(epilogue, least), arrays | {"offset": made.offset.astype(np.int32)}
+
+
+def _kind(made: Levels) -> str:
+    """Of code: levels by multiplier and addend, with patches, or by the exact form."""
+    return "exact" if made.scales is None else "patched" if any(made.patches) else "line"
+
+
+def _patched(made: Levels) -> str:
+    """Words about patches, for a summary."""
+    count = sum(len(patches) for patches in made.patches)
+    return f", {count} patches" if count else ""
 
 
 def _depthwise(layer: DepthwiseConv2D, graph: Graph, plan: Plan, band: Band, context: Context) -> Prepared:
     (x,) = graph.layer_inputs(layer)
-    storage = plan.storage[x.name]
+    storage, columns = plan.storage[x.name], band.tiles.columns
     over = sums(layer, graph, *_stored_range(layer, graph))
     count = x.shape[3]
     made = levels(layer, graph, over, np.zeros(count, np.int64), np.full(count, 1 << 18))
-    finish, arrays = _finish(layer, graph, made)
-    form = PackedDepthwise(count, band.tiles.columns, layer.stride[0], storage.row, storage.channel, finish)
+    tile = DepthwiseTile(count, columns, layer.stride[0], storage.row, storage.channel)
     words = depthwise_words(over.weights.reshape(count, 3, 3))
     start = (over.constant + made.offset).astype(np.int32)
-    scales = np.zeros((count, 2), np.int32) if made.scales is None else made.scales
     turns = [
-        np.concatenate([start[:, np.newaxis], np.roll(words, turn, axis=1).reshape(count, 6), scales], axis=1)
+        np.concatenate([start[:, np.newaxis], np.roll(words, turn, axis=1).reshape(count, 6)], axis=1)
         for turn in range(3 if band.streamed else 1)
     ]
-    constants = {"weights": (np.stack(turns), f"start, taps and scale of each of {count} channels")}
+    schedule = f"packed depthwise, {columns} columns"
+    if made.scales is None:
+        finish, arrays = _exact(layer, graph, made)
+        exact = ExactDepthwise(tile, finish)
+        constants = {"weights": (np.stack(turns), f"start and taps of each of {count} channels")}
+        constants |= {role: (values, role) for role, values in arrays.items()}
+        return Prepared("depthwise", exact, schedule, lambda: packed.define_exact_depthwise(exact), constants)
+    stream = np.stack([depthwise_stream(turn, made) for turn in turns])
     facts: dict[str, Choice] = {
         "channels": count,
-        "outputs": form.outputs,
-        "stride": str(form.stride),
-        "finish": finish.kind,
+        "outputs": columns,
+        "stride": str(tile.stride),
+        "finish": _kind(made),
     }
     chosen = context.choose(packed_depthwise_space(facts))
-    unroll = int(chosen.point["unroll"])
+    form = DepthwiseRun(tile, stream.shape[1], any(made.patches), made.shift, chosen.point["loads"] == "single")
+    summary = f"start, taps and scale of each of {count} channels{_patched(made)}"
     return Prepared(
         "depthwise",
         form,
-        f"packed depthwise, {form.outputs} columns{f', {unroll} channels a turn' if unroll > 1 else ''}",
-        lambda: packed.schedule_depthwise(packed.define_depthwise(form), unroll),
-        constants | {role: (values, role) for role, values in arrays.items()},
+        f"{schedule}{', single loads' if form.single else ''}",
+        lambda: packed.define_depthwise_run(form),
+        {"weights": (stream, summary)},
         chosen.source,
     )
 
 
 def _gemm(layer: WeightedLayer, graph: Graph, plan: Plan, band: Band, context: Context) -> Prepared:
     output, source = graph.layer_output(layer), plan.storage[layer.inputs[0]]
+    target = plan.storage.get(layer.output)
     over = sums(layer, graph, *_stored_range(layer, graph))
     n, k = over.weights.shape
-    parts = source.slots
-    cuts = _cuts(over, parts)
-    pieces = [over.weights[:, first:last] for first, last in cuts]
-    lows, highs = zip(*(over.bounds(piece) for piece in pieces), strict=True)
-    made = levels(layer, graph, over, -over.low, MOST - (highs[0] - lows[0]))
-    finish, arrays = _finish(layer, graph, made)
-    starts = [-low for low in lows]
-    starts[0] = over.constant + made.offset - sum(starts[1:])
-    greatest = [_paired(high + start, 0) for high, start in zip(highs, starts, strict=True)]
-    target = plan.storage.get(layer.output)
-    rows = band.tiles.columns
-    sums_of = "whole" if len(cuts) == 1 else "split"
-    facts: dict[str, Choice] = {"m": rows, "n": n, "k": k, "parts": str(parts), "sums": sums_of, "finish": finish.kind}
-    chosen = context.choose(packed_space(facts, context.target))
-    loops = packed_loops(chosen.point)
-    form = PackedGemm(
-        rows,
-        n,
-        k,
-        parts,
-        source.row // 4 if parts > 1 else 0,
-        source.column // 4,
-        tuple(last - first for first, last in cuts),
-        any(bool(np.any(pair.sum(axis=-1) >= FIELD)) for pair in greatest),
-        loops.ahead,
-        output.shape[3] if target is None else target.column // ITEM_BYTES[target.item],
-        1 if target is None else target.channel // ITEM_BYTES[target.item],
-        output.dtype if target is None else target.item,
-        finish,
-    )
-    scales = np.zeros((n, 2), np.int32) if made.scales is None else made.scales
-    turns = []
-    for turn in range(parts):
-        turned = [np.roll(piece.reshape(n, parts, -1), turn, axis=1).reshape(n, -1) for piece in pieces]
-        turns.append(_blocks(turned, starts, scales))
-    split = "" if len(cuts) == 1 else f", k in {len(cuts)} parts"
-    constants = {"weights": (np.stack(turns), f"[{n}][{k}], starts and scales in blocks of {BLOCK} channels{split}")}
-    padded = {
-        role: (np.concatenate([values, np.repeat(values[-1:], -n % BLOCK, axis=0)]), role)
-        for role, values in arrays.items()
+    parts, m = source.slots, band.tiles.columns
+    groups = streams.groups(over, MOST) if parts == 1 else [Group(np.arange(n), 1, k)]
+    reach = np.empty(n, np.int64)
+    for group in groups:
+        low, high = over.bounds(over.weights[group.channels, group.cuts[0]])
+        reach[group.channels] = MOST - (high - low)
+    made = levels(layer, graph, over, -over.low, reach)
+    facts: dict[str, Choice] = {
+        "m": m,
+        "n": n,
+        "k": k,
+        "parts": str(parts),
+        "sums": "whole" if groups[-1].splits == 1 else "split",
+        "finish": _kind(made),
     }
-    if finish.patches:
-        blocks = np.any(padded["patches"][0][..., 1].reshape(len(padded["patches"][0]) // BLOCK, -1) != 0, axis=1)
-        padded["patched"] = blocks.astype(np.int8), "blocks with patches"
+    chosen = context.choose(packed_space(facts, context.target))
+    steps = packed_steps(chosen.point)
+    tile = GemmTile(
+        m=m,
+        n=n,
+        k=k,
+        parts=parts,
+        pitch=source.row // 4 if parts > 1 else 0,
+        triple=source.column // 4,
+        ahead=steps.ahead,
+        pixel=output.shape[3] if target is None else target.column // ITEM_BYTES[target.item],
+        plane=1 if target is None else target.channel // ITEM_BYTES[target.item],
+        dtype=output.dtype if target is None else target.item,
+    )
     family = "pointwise" if parts == 1 else "conv2d"
+    schedule = f"packed sums of 4 channels by 3 pixels{{}}{steps}"
+    if made.scales is None:
+        group = streams.one_group(over, MOST) if parts == 1 else groups[0]
+        finish, arrays = _exact(layer, graph, made)
+        starts = _starts(over, group, made)
+        exact = ExactGemm(tile, tuple(cut.stop - cut.start for cut in group.cuts), _wide(over, group, starts), finish)
+        blocks = [
+            np.concatenate(
+                [block_words(*_filled(w[:, cut], start)) for cut, start in zip(group.cuts, starts, strict=True)], axis=1
+            )
+            for w in _turns(over, parts)
+        ]
+        constants = {"weights": (np.stack(blocks), f"[{n}][{k}] and starts in blocks of {CHANNELS} channels")}
+        constants |= {role: (_filled(values)[0], role) for role, values in arrays.items()}
+        words = schedule.format(_split([group]))
+        return Prepared(family, exact, words, lambda: packed.define_exact_gemm(exact), constants, chosen.source)
+    scattered = (
+        len(groups) > 1
+        or (target is None and n % CHANNELS != 0)
+        or ((CHANNELS - 1) * tile.plane + 2 * tile.pixel) * tile.item > FARTHEST_STORE
+    )
+    offsets = np.arange(n) * tile.plane * tile.item if scattered else None
+    made_runs: list[Run] = []
+    turns: list[list[Array]] = [[] for _ in range(parts)]
+    for group in groups:
+        starts = _starts(over, group, made)
+        for turn, weights in zip(turns, _turns(over, parts), strict=True):
+            turn.append(run_words(group, weights, starts, made, offsets))
+        patched = any(made.patches[channel] for channel in group.channels)
+        kind = _wide(over, group, starts), patched
+        made_runs.append(Run(len(turns[0][-1]), group.size, group.last, group.splits, *kind))
+    least = lowest(layer, output) if target is None else 0
+    form = PackedRuns(tile, tuple(made_runs), scattered, least, made.shift, steps.straight)
+    split = _split(groups)
+    summary = f"[{n}][{k}], starts and scales in blocks of {CHANNELS} channels{split}{_patched(made)}"
     return Prepared(
         family,
         form,
-        f"packed sums of 4 channels by 3 pixels{split}{loops}",
-        lambda: packed.schedule_gemm(packed.define_gemm(form), loops),
-        constants | padded,
+        schedule.format(split),
+        lambda: packed.define_runs(form),
+        {"weights": (np.stack([np.concatenate(turn) for turn in turns]), summary)},
         chosen.source,
     )
 
 
-def _cuts(over: Sums, parts: int) -> list[tuple[int, int]]:
-    """As few runs of k as keep every field within its bits."""
-    k = over.weights.shape[1]
-    for count in range(1, k + 1):
-        size = -(-k // count)
-        cuts = [(first, min(first + size, k)) for first in range(0, k, size)]
-        ranges = [over.bounds(over.weights[:, first:last]) for first, last in cuts]
-        if (parts > 1 and count == 1) or all(np.all(high - low < MOST) for low, high in ranges):
-            return cuts
-    raise AssertionError("one product always fits")
+def _turns(over: Sums, parts: int) -> list[Array]:
+    """The weights for each slot of a ring of `parts` rows that a window may begin in."""
+    rows = over.weights.reshape(len(over.weights), parts, -1)
+    return [np.roll(rows, turn, axis=1).reshape(over.weights.shape) for turn in range(parts)]
 
 
-def _paired(values: Array, fill: int) -> Array:
-    """`[n, ...]` to `[blocks * 2, 2, ...]`, the rest filled up."""
-    padding = np.full((-len(values) % BLOCK, *values.shape[1:]), fill, values.dtype)
-    return np.concatenate([values, padding]).reshape(-1, 2, *values.shape[1:])
+def _starts(over: Sums, group: Group, made: Levels) -> list[Array]:
+    """What the sums of each part of k start from, `[n]`, so that no part's is negative."""
+    others = [-over.bounds(over.weights[:, cut])[0] for cut in group.cuts[1:]]
+    return [over.constant + made.offset - sum(others), *others]
 
 
-def _blocks(pieces: list[Array], starts: list[Array], scales: Array) -> Array:
-    """The words of all blocks: for each piece of k the starts and then the weights; behind all pieces the scales."""
-    words = []
-    for weights, start in zip(pieces, starts, strict=True):
-        first, second = np.moveaxis(_paired(start.astype(np.uint64), 0), 1, 0)  # wraps around as the sums do
-        bits = np.uint64(21)
-        packed_start = first + ((first + second) << bits) + (second << bits << bits)
-        twice = np.repeat(packed_start.reshape(-1, 2), 2, axis=1)  # for pixels 0, 1 and for 1, 2
-        words.append(twice.view(np.int32).reshape(-1, START_WORDS))
-        pairs = _paired(weights, 0)  # [pairs, 2, k]
-        joined = (pairs[:, 0] + pairs[:, 1] * FIELD).astype(np.int32).reshape(-1, 2, weights.shape[1])
-        words.append(np.ascontiguousarray(joined.transpose(0, 2, 1)).reshape(len(joined), -1))
-    words.append(_paired(scales, 0).reshape(-1, 2 * BLOCK))
-    return np.concatenate(words, axis=1)
+def _wide(over: Sums, group: Group, starts: list[Array]) -> bool:
+    """Whether the sums of two channels of a pair may need more than a field together."""
+    channels = _filled(group.channels)[0]
+    greatest = (over.bounds(over.weights[:, cut])[1] + start for cut, start in zip(group.cuts, starts, strict=True))
+    return any(bool(np.any(sums[channels].reshape(-1, 2).sum(axis=1) >= FIELD)) for sums in greatest)
+
+
+def _filled(*arrays: Array) -> tuple[Array, ...]:
+    """The arrays with their last entry repeated up to a whole block."""
+    return tuple(np.concatenate([one, np.repeat(one[-1:], -len(one) % CHANNELS, axis=0)]) for one in arrays)
+
+
+def _split(groups: list[Group]) -> str:
+    """Words about how k is cut, for a schedule."""
+    if groups[-1].splits == 1:
+        return ""
+    if len(groups) == 1:
+        return f", k in {groups[0].splits} parts"
+    counts = [f"{group.splits} for {len(group.channels)} channels" for group in groups]
+    return f", k in parts: {', '.join(counts)}"

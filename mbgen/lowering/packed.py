@@ -12,43 +12,34 @@ from typing import Any
 from tvm import s_tir, tirx
 
 from mbgen.graph import DType
-from mbgen.lowering.builder import T, build, conditions, constant, grid, local, parameter, when
+from mbgen.intrinsics.dsp import CHANNELS, FIELD_BITS, PIXELS
+from mbgen.lowering.builder import T, build, conditions, constant, grid, local, parameter, run, when
 from mbgen.lowering.epilogue import Epilogue
+from mbgen.lowering.printer import ABBREVIATIONS
 from mbgen.lowering.tiling import start
-from mbgen.lowering.tir import helper_statement
-from mbgen.schedules.packed import PackedLoops
 
-FIELD = 1 << 21
-BLOCK = 4  # output channels of a pointwise tile
-DEPTHWISE_WORDS = 9  # of a channel: start, six pairs of taps, multiplier and addend
+FIELD = 1 << FIELD_BITS
+DEPTHWISE_WORDS = 7  # of a channel: start and six pairs of taps
 START_WORDS = 8  # of a block: four sums to start from
 
 
 @dataclass(frozen=True)
 class Finish:
-    """How a sum becomes a level: by multiplier, addend and `shift`, or where that is not exact by the layer's epilogue.
+    """How a sum becomes a level where no multiplier and addend are exact: by the layer's epilogue.
 
-    `least` is the output value of level 0. A channel's level may be off at `patches` sums.
+    `least` is the output value of level 0.
     """
 
-    shift: int
-    exact: Epilogue | None
+    exact: Epilogue
     least: int
-    patches: int = 0
-
-    @property
-    def kind(self) -> str:
-        """Of code: "line", "patched" or "exact"."""
-        return "exact" if self.exact is not None else "patched" if self.patches else "line"
 
     @property
     def parameters(self) -> tuple[tuple[str, str], ...]:
-        """Name and element type of the per-channel arrays that only the exact form reads."""
-        return () if self.exact is None else (*self.exact.parameters, ("offset", "int32"))
+        """Name and element type of the per-channel arrays that it reads."""
+        return (*self.exact.parameters, ("offset", "int32"))
 
     def level(self, total: Any, arrays: tuple[Any, ...]) -> Any:
-        """The exact form: the level of a sum that has its channel's offset added."""
-        assert self.exact is not None
+        """The level of a sum that has its channel's offset added."""
         *scales, offset = arrays
         return self.exact.finish(total - offset, tuple(scales)).astype("int32") - constant(self.least, "int32")
 
@@ -65,7 +56,7 @@ class PackRow:
 
 
 @dataclass(frozen=True)
-class PackedDepthwise:
+class DepthwiseTile:
     """A tile of `outputs` columns of one row, 3x3; rows are `pitch` bytes apart and channels `channel` bytes."""
 
     channels: int
@@ -73,15 +64,43 @@ class PackedDepthwise:
     stride: int
     pitch: int
     channel: int
+
+    @property
+    def reach(self) -> int:
+        """Elements of the input, from the first that is read on."""
+        before = ((self.channels - 1) * self.channel + 2 * self.pitch) // 2
+        return before + (self.outputs - 1) * self.stride + 3
+
+    @property
+    def words(self) -> int:
+        """Of the output."""
+        return self.outputs // PIXELS * self.channels * 2
+
+
+@dataclass(frozen=True)
+class ExactDepthwise:
+    """A tile whose levels are by the exact form."""
+
+    tile: DepthwiseTile
     finish: Finish
 
 
 @dataclass(frozen=True)
-class PackedGemm:
+class DepthwiseRun:
+    """A tile whose levels are by multiplier, addend and `shift`; a stream of `words`, with patches if `patched`."""
+
+    tile: DepthwiseTile
+    words: int
+    patched: bool
+    shift: int
+    single: bool  # loads, of one word
+
+
+@dataclass(frozen=True)
+class GemmTile:
     """output[i, n] = level of the sum over k of input[i, k] * weights[n, k], three pixels i in a pair of words.
 
-    The k are in `parts` runs of as many each, which begin `pitch` words apart; triples begin `triple` words apart.
-    `splits` cut k so that the fields of no cut overflow; in `wide` two fields next to each other may together. With
+    The k are in `parts` runs of as many each, which begin `pitch` words apart; triples begin `triple` words apart. With
     `ahead` loads are issued one step before their use. Places of the output are in elements: `pixel` from one column
     to the next, `plane` from one channel to the next.
     """
@@ -92,18 +111,72 @@ class PackedGemm:
     parts: int
     pitch: int
     triple: int
-    splits: tuple[int, ...]
-    wide: bool
     ahead: bool
     pixel: int
     plane: int
     dtype: str
+
+    @property
+    def triples(self) -> int:
+        return -(-self.m // PIXELS)
+
+    @property
+    def blocks(self) -> int:
+        return -(-self.n // CHANNELS)
+
+    @property
+    def reach(self) -> int:
+        """Words of the input."""
+        return (self.triples - 1) * self.triple + (self.parts - 1) * self.pitch + 2 * self.k // self.parts
+
+    @property
+    def item(self) -> int:
+        """Bytes of an element of the output."""
+        return 2 if self.dtype == "uint16" else 1
+
+    def extent(self, channels: int) -> int:
+        """Elements from the first to the last that is written of so many channels."""
+        return (self.m - 1) * self.pixel + (channels - 1) * self.plane + 1
+
+
+@dataclass(frozen=True)
+class ExactGemm:
+    """A tile whose levels are by the exact form.
+
+    `splits` cut k so that the fields of no cut overflow; in `wide` two fields next to each other may together.
+    """
+
+    tile: GemmTile
+    splits: tuple[int, ...]
+    wide: bool
     finish: Finish
 
 
-def _run(name: str, *arguments: Any) -> None:
-    """Statement: a call of a tile of mbgen.intrinsics.dsp."""
-    T.evaluate(helper_statement(name, *arguments))
+@dataclass(frozen=True)
+class Run:
+    """Blocks of channels with k cut alike: `words` of the stream, `splits` parts of `size` k, the last of `last`."""
+
+    words: int
+    size: int
+    last: int
+    splits: int
+    wide: bool
+    patched: bool
+
+
+@dataclass(frozen=True)
+class PackedRuns:
+    """A tile whose levels are by multiplier, addend and `shift`, plus `least`; as `runs` of blocks.
+
+    Blocks are of neighbouring channels, the last one's rest being written too, or if `scattered` of any.
+    """
+
+    tile: GemmTile
+    runs: tuple[Run, ...]
+    scattered: bool
+    least: int
+    shift: int
+    straight: int  # steps of k without a loop
 
 
 def _address(buffer: Any, index: Any = 0) -> Any:
@@ -119,31 +192,6 @@ def schedule_pack(function: tirx.PrimFunc) -> tirx.PrimFunc:
     sch: Any = s_tir.Schedule(function)
     sch.unroll(sch.get_loops(sch.get_sblock("pack"))[1])
     return sch.mod["main"]
-
-
-def schedule_gemm(function: tirx.PrimFunc, loops: PackedLoops) -> tirx.PrimFunc:
-    """The order of the loops over tiles, and some turns of the inner one written out."""
-    sch: Any = s_tir.Schedule(function)
-    outer, inner = sch.get_loops(sch.get_sblock("gemm"))
-    if loops.inner == "pixels":
-        sch.reorder(inner, outer)
-        inner = outer
-    _write_out(sch, inner, loops.unroll)
-    return sch.mod["main"]
-
-
-def schedule_depthwise(function: tirx.PrimFunc, unroll: int) -> tirx.PrimFunc:
-    """`unroll` channels in one turn of the loop."""
-    sch: Any = s_tir.Schedule(function)
-    (channel,) = sch.get_loops(sch.get_sblock("depthwise"))
-    _write_out(sch, channel, unroll)
-    return sch.mod["main"]
-
-
-def _write_out(sch: Any, loop: Any, count: int) -> None:
-    if count > 1:
-        _, turns = sch.split(loop, [None, count])
-        sch.unroll(turns)
 
 
 def define_pack(form: PackRow) -> tirx.PrimFunc:
@@ -164,158 +212,110 @@ def define_pack(form: PackRow) -> tirx.PrimFunc:
     return build(body)
 
 
-def define_depthwise(form: PackedDepthwise) -> tirx.PrimFunc:
+def define_exact_depthwise(form: ExactDepthwise) -> tirx.PrimFunc:
     """The compute definition."""
-    words = form.channels * 2
-    reach = ((form.channels - 1) * form.channel + 2 * form.pitch) // 2 + (form.outputs - 1) * form.stride + 3
+    tile, finish = form.tile, form.finish
 
     def body() -> None:
-        x = parameter("input", (reach,), "uint16")
-        w = parameter("weights", (form.channels * DEPTHWISE_WORDS,), "int32")
-        arrays = [parameter(name, (form.channels,), dtype) for name, dtype in form.finish.parameters]
-        patches = (
-            parameter("patches", (form.channels * form.finish.patches * 2,), "int32") if form.finish.patches else None
-        )
-        y = parameter("output", (form.outputs // 3 * words,), "int32")
-        level = local("level", (form.outputs,), "int32")
-        with grid("depthwise", {"c": form.channels}) as (c,):
-            tables = [*arrays, *([] if patches is None else [patches])]
-            T.reads(x[0:reach], w[0 : form.channels * DEPTHWISE_WORDS], *(_all(table) for table in tables))
-            T.writes(y[0 : form.outputs // 3 * words])
-            _run(
-                f"depthwise_s{form.stride}x{form.outputs}",
-                _address(level),
-                _address(x, c * (form.channel // 2)),
-                _address(w, c * DEPTHWISE_WORDS),
-                form.pitch,
-            )
-            scale = c * DEPTHWISE_WORDS + DEPTHWISE_WORDS - 2
-
-            def rescale() -> None:
-                _run(f"levels_x{form.outputs}", _address(level), _address(w, scale), form.finish.shift)
-
-            if patches is not None:
-                with T.If(patches[c * form.finish.patches * 2 + 1] != 0):
-                    with T.Then():
-                        given = _address(w, scale), form.finish.shift, _address(patches, c * form.finish.patches * 2)
-                        _run("patched_levels", _address(level), form.outputs, *given, form.finish.patches)
-                    with T.Else():
-                        rescale()
-            elif form.finish.exact is None:
-                rescale()
-            else:
-                for i in range(form.outputs):
-                    value = form.finish.level(level[i], tuple(array[c] for array in arrays))
-                    T.buffer_store(level, value, [i])
-            for triple in range(form.outputs // 3):
+        x = parameter("input", (tile.reach,), "uint16")
+        w = parameter("weights", (tile.channels * DEPTHWISE_WORDS,), "int32")
+        arrays = [parameter(name, (tile.channels,), dtype) for name, dtype in finish.parameters]
+        y = parameter("output", (tile.words,), "int32")
+        level = local("level", (tile.outputs,), "int32")
+        with grid("depthwise", {"c": tile.channels}) as (c,):
+            T.reads(*(_all(buffer) for buffer in (x, w, *arrays)))
+            T.writes(_all(y))
+            source, weights = _address(x, c * (tile.channel // 2)), _address(w, c * DEPTHWISE_WORDS)
+            run(f"depthwise_s{tile.stride}x{tile.outputs}", _address(level), source, weights, tile.pitch)
+            for i in range(tile.outputs):
+                T.buffer_store(level, finish.level(level[i], tuple(array[c] for array in arrays)), [i])
+            for triple in range(tile.outputs // PIXELS):
                 for word in range(2):
-                    low, high = (level[3 * triple + word + i] for i in range(2))
-                    place = triple * words + c * 2 + word
+                    low, high = (level[PIXELS * triple + word + i] for i in range(2))
+                    place = triple * tile.channels * 2 + c * 2 + word
                     T.buffer_store(y, low + high * constant(FIELD, "int32"), [place])
 
     return build(body)
 
 
-def define_gemm(form: PackedGemm) -> tirx.PrimFunc:
+def define_depthwise_run(form: DepthwiseRun) -> tirx.PrimFunc:
     """The compute definition."""
-    triples, blocks = -(-form.m // 3), -(-form.n // BLOCK)
-    block_words = len(form.splits) * START_WORDS + 2 * form.k + 2 * BLOCK
-    reach = (triples - 1) * form.triple + (form.parts - 1) * form.pitch + 2 * form.k // form.parts
-    extent = (form.m - 1) * form.pixel + (form.n - 1) * form.plane + 1
-    suffix = "_wide" if form.wide else ""
-    ahead = "_ahead" if form.ahead else ""
-    whole = len(form.splits) == 1 and form.finish.exact is None
+    tile = form.tile
 
     def body() -> None:
-        x = parameter("input", (reach,), "int32")
-        w = parameter("weights", (blocks * block_words,), "int32")
-        arrays = [parameter(name, (blocks * BLOCK,), dtype) for name, dtype in form.finish.parameters]
-        patches = (
-            parameter("patches", (blocks * BLOCK * form.finish.patches * 2,), "int32") if form.finish.patches else None
-        )
-        flags = parameter("patched", (blocks,), "int8") if form.finish.patches else None
-        y = parameter("output", (extent,), form.dtype)
+        x = parameter("input", (tile.reach,), "uint16")
+        w = parameter("weights", (form.words,), "int32")
+        y = parameter("output", (tile.words,), "int32")
+        with grid("depthwise", {}):
+            T.reads(_all(x), _all(w))
+            T.writes(_all(y))
+            given = tile.channels, tile.pitch, tile.channel, int(form.single), int(form.patched), form.shift
+            run(f"depthwise_run_s{tile.stride}x{tile.outputs}", _address(y), _address(x), _address(w), *given)
+
+    return build(body)
+
+
+def define_exact_gemm(form: ExactGemm) -> tirx.PrimFunc:
+    """The compute definition."""
+    tile, finish = form.tile, form.finish
+    block = len(form.splits) * START_WORDS + 2 * tile.k
+
+    def body() -> None:
+        x = parameter("input", (tile.reach,), "int32")
+        w = parameter("weights", (tile.blocks * block,), "int32")
+        arrays = [parameter(name, (tile.blocks * CHANNELS,), dtype) for name, dtype in finish.parameters]
+        y = parameter("output", (tile.extent(tile.n),), tile.dtype)
         acc = local("acc", (4,), "int64")
-        level = local("level", (6 if whole and patches is None else 12,), "int32")
+        level = local("level", (12,), "int32")
         part = local("part", (6,), "int32") if len(form.splits) > 1 else level
-
-        def store(t: Any, n: Any, pair: int, place: int) -> None:
-            """Both channels of a pair, whose levels begin at `place`."""
-            for channel in range(2):
-                number = n * BLOCK + 2 * pair + channel
-                rest = form.n % BLOCK
-                with when(conditions((0 < rest <= 2 * pair + channel, number < form.n))):
-                    for j in range(3):
-                        value = level[place + 3 * channel + j]
-                        if form.dtype != "uint16":
-                            value = value + constant(form.finish.least, "int32")
-                        index = (start(t, form.m, 3) + j) * form.pixel + number * form.plane
-                        T.buffer_store(y, value.astype(form.dtype), [index])
-
-        with grid("gemm", {"t": triples, "n": blocks}) as (t, n):
-            tables = [*arrays, *(table for table in (patches, flags) if table is not None)]
-            T.reads(x[0:reach], w[0 : blocks * block_words], *(_all(table) for table in tables))
-            T.writes(y[0:extent])
-            at, first = n * block_words, 0
+        with grid("gemm", {"t": tile.triples, "n": tile.blocks}) as (t, n):
+            T.reads(*(_all(buffer) for buffer in (x, w, *arrays)))
+            T.writes(_all(y))
+            at, first = n * block, 0
             for number, k in enumerate(form.splits):
-                steps = k // form.parts
-                source = _address(x, t * form.triple + 2 * first)
-                _run(f"packed_sums{ahead}", _address(acc), source, _address(w, at), steps, form.parts, form.pitch)
+                places = _address(acc), _address(x, t * tile.triple + 2 * first), _address(w, at)
+                run(f"packed_sums{'_ahead' if tile.ahead else ''}", *places, k // tile.parts, tile.parts, tile.pitch)
                 at, first = at + START_WORDS + 2 * k, first + k
-                if whole:
-                    break
                 for pair in range(2):
-                    fields = level if number == 0 else part
-                    place = 6 * pair if number == 0 else 0
-                    _run(f"packed_fields{suffix}", _address(fields, place), acc[2 * pair], acc[2 * pair + 1])
+                    fields, place = (level, 6 * pair) if number == 0 else (part, 0)
+                    given = _address(fields, place), acc[2 * pair], acc[2 * pair + 1]
+                    run(f"packed_fields{'_wide' if form.wide else ''}", *given)
                     for i in range(6 if number > 0 else 0):
                         T.buffer_store(level, level[6 * pair + i] + part[i], [6 * pair + i])
+            for channel in range(CHANNELS):
+                number, rest = n * CHANNELS + channel, tile.n % CHANNELS
+                with when(conditions((0 < rest <= channel, number < tile.n))):
+                    for j in range(PIXELS):
+                        total = level[PIXELS * channel + j]
+                        value = finish.level(total, tuple(array[number] for array in arrays))
+                        if tile.dtype != "uint16":
+                            value = value + constant(finish.least, "int32")
+                        index = (start(t, tile.m, PIXELS) + j) * tile.pixel + number * tile.plane
+                        T.buffer_store(y, value.astype(tile.dtype), [index])
 
-            def rescaled() -> None:
-                """Levels by multiplier and addend, straight from the accumulators."""
-                for pair in range(2):
-                    pixels, scale = (acc[2 * pair], acc[2 * pair + 1]), _address(w, at + 4 * pair)
-                    _run(f"packed_levels{suffix}", _address(level), *pixels, scale, form.finish.shift)
-                    store(t, n, pair, 0)
+    return build(body)
 
-            def finished(patched: bool) -> None:
-                """Levels from sums that are out of their fields."""
-                for channel in range(BLOCK):
-                    place, scale, number = 3 * channel, at + 2 * channel, n * BLOCK + channel
-                    if patched:
-                        assert patches is not None
-                        first = number * form.finish.patches * 2
-                        with T.If(patches[first + 1] != 0):
-                            with T.Then():
-                                given = _address(w, scale), form.finish.shift, _address(patches, first)
-                                _run("patched_levels", _address(level, place), 3, *given, form.finish.patches)
-                            with T.Else():
-                                _run("levels_x3", _address(level, place), _address(w, scale), form.finish.shift)
-                    elif form.finish.exact is None:
-                        _run("levels_x3", _address(level, place), _address(w, scale), form.finish.shift)
-                    else:
-                        for j in range(place, place + 3):
-                            value = form.finish.level(level[j], tuple(array[number] for array in arrays))
-                            T.buffer_store(level, value, [j])
-                for pair in range(2):
-                    store(t, n, pair, 6 * pair)
 
-            if flags is None:
-                if whole:
-                    rescaled()
-                else:
-                    finished(patched=False)
-                return
-            with T.If(flags[n] != 0):
-                with T.Then():
-                    for pair in range(2 if whole else 0):
-                        pixels = acc[2 * pair], acc[2 * pair + 1]
-                        _run(f"packed_fields{suffix}", _address(level, 6 * pair), *pixels)
-                    finished(patched=True)
-                with T.Else():
-                    if whole:
-                        rescaled()
-                    else:
-                        finished(patched=False)
+def define_runs(form: PackedRuns) -> tirx.PrimFunc:
+    """The compute definition."""
+    tile, words = form.tile, sum(one.words for one in form.runs)
+    name = f"packed_run_{ABBREVIATIONS[tile.dtype]}{'_ahead' if tile.ahead else ''}"
+    steps = tile.pixel * tile.item, tile.plane * tile.item
+
+    def body() -> None:
+        x = parameter("input", (tile.reach,), "int32")
+        w = parameter("weights", (words,), "int32")
+        channels = tile.n if form.scattered else tile.blocks * CHANNELS
+        y = parameter("output", (tile.extent(channels),), tile.dtype)
+        with grid("gemm", {"t": tile.triples}) as (t,):
+            T.reads(_all(x), _all(w))
+            T.writes(_all(y))
+            first = 0
+            for one in form.runs:
+                places = _address(y, start(t, tile.m, PIXELS) * tile.pixel), _address(x, t * tile.triple)
+                k = one.size // tile.parts, one.last // tile.parts, one.splits, tile.parts, tile.pitch, form.straight
+                kind = int(one.wide), int(one.patched), int(form.scattered)
+                run(name, *places, _address(w, first), one.words, *k, *kind, *steps, form.least, form.shift)
+                first += one.words
 
     return build(body)

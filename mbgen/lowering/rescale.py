@@ -14,6 +14,7 @@ from mbgen.graph import Array, DepthwiseConv2D, Graph, WeightedLayer
 from mbgen.planning.bands import lowest
 
 MAX_PATCHES = 12  # of a channel; with more, its layer takes the exact form
+FARTHEST_MOVE = 8  # of a sum that is patched
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,14 +61,14 @@ def sums(layer: WeightedLayer, graph: Graph, offset: int, least: int, greatest: 
 @dataclass(frozen=True, eq=False)
 class Levels:
     """How a layer's sums become levels: `scales` int32 `[channels, 2]` with one `shift`, or None where only the exact
-    form will do; `offset` int64 `[channels]` is what must be added to the sums. `patches` int32 `[channels, p, 2]`
-    says at which sums, offset included, a level must be moved by how much; by 0 where a channel needs fewer.
+    form will do; `offset` int64 `[channels]` is what must be added to the sums. `patches` are for each channel the
+    sums, offset included, that must be moved before they are rescaled, and by how much.
     """
 
     scales: Array | None = field(repr=False)
     shift: int
     offset: Array = field(repr=False)
-    patches: Array = field(repr=False)
+    patches: tuple[tuple[tuple[int, int], ...], ...] = field(repr=False)
 
 
 def levels(layer: WeightedLayer, graph: Graph, over: Sums, offset: Array, reach: Array) -> Levels:
@@ -88,19 +89,38 @@ def levels(layer: WeightedLayer, graph: Graph, over: Sums, offset: Array, reach:
     steps = exact_scale.steps(exact, over.low, over.high)
     moving = [value for value, channel in zip(real, steps, strict=True) if channel.at]
     shift = exact_scale.shift_for(max(moving, default=1.0 / 4))
-    found = []
+    found, patches = [], []
     for channel, value, start, room in zip(steps, real, offset, np.maximum(reach, 1), strict=True):
         made = None
         if shift > 0:
             made = exact_scale.search(
                 channel, float(value), shift, offset=int(start), reach=int(room), patches=MAX_PATCHES
             )
-        if made is None:
-            return Levels(None, 0, offset, np.zeros((len(offset), 0, 2), np.int32))
+        moves = None if made is None else moved_sums(made, shift)
+        if made is None or moves is None:
+            return Levels(None, 0, offset, ((),) * len(offset))
         found.append(made)
+        patches.append(moves)
     scales = np.array([(one.multiplier, one.addend) for one in found], np.int32)
     offsets = np.array([one.offset for one in found], np.int64)
-    most = max(len(one.patches) for one in found)
-    none = ((0, 0),)
-    patches = np.array([one.patches + none * (most - len(one.patches)) for one in found], np.int32)
-    return Levels(scales, shift, offsets, patches.reshape(len(found), most, 2))
+    return Levels(scales, shift, offsets, tuple(patches))
+
+
+def moved_sums(scale: exact_scale.Scale, shift: int) -> tuple[tuple[int, int], ...] | None:
+    """Where a scale is wrong, the sum and a move to a near sum that it makes the right level of; None if one has none.
+
+    No sum is moved to one that is moved itself, so that the order of the patches does not matter.
+    """
+
+    def level(total: int) -> int:
+        return min(max(((total * scale.multiplier >> 32) + scale.addend) >> shift, 0), 255)
+
+    wrong, moves = {total for total, _ in scale.patches}, []
+    for total, more in scale.patches:
+        near = (distance * sign for distance in range(1, FARTHEST_MOVE + 1) for sign in (1, -1))
+        right = (move for move in near if total + move not in wrong and level(total + move) == level(total) + more)
+        move = next(right, None)
+        if move is None:
+            return None
+        moves.append((total, move))
+    return tuple(moves)

@@ -12,56 +12,39 @@ from mbgen.schedules.space import Choice, Point, Space
 from mbgen.target import Target
 
 DUAL_ISSUE = frozenset({"cortex-m7"})  # a load beside a multiplication in one cycle, if neither waits for the other
-PIXELS, CHANNELS = 3, 4  # of the tile that a turn of the inner loop makes
-TURNS = (1, 2, 3, 4)  # of a loop, written out
+STRAIGHT = (16, 32, 64)  # steps of k without a loop
 
 
 @dataclass(frozen=True)
-class PackedLoops:
-    """Around a tile: which of the loops over pixels and channels is the inner one, and how many turns are written out.
+class PackedSteps:
+    """The steps of k: how many stand in a row without a loop, and when their words are loaded.
 
     With `ahead` a step's words are loaded one by one during the step before, else in pairs right before their use.
     """
 
     ahead: bool
-    inner: Choice
-    unroll: int
+    straight: int
 
     def __str__(self) -> str:
         words = [", loads ahead"] if self.ahead else []
-        words += [", pixels inside"] if self.inner == "pixels" else []
-        words += [f", {self.unroll} tiles a turn"] if self.unroll > 1 else []
+        words += [f", {self.straight} k without a loop"] if self.straight != STRAIGHT[-1] else []
         return "".join(words)
 
 
 def packed_space(facts: Mapping[str, Choice], target: Target) -> Space:
-    """The loops of a GEMM of `m` pixels by `n` channels among its facts."""
-    turns = {"pixels": -(-int(facts["m"]) // PIXELS), "channels": -(-int(facts["n"]) // CHANNELS)}
-
-    def illegal(point: Point) -> str | None:
-        inner, unroll = str(point["inner"]), int(point["unroll"])
-        return None if turns[inner] % unroll == 0 else f"{unroll} do not divide {turns[inner]} tiles of {inner}"
-
-    return Space(
-        "packed_gemm",
-        facts,
-        {"loads": ("pairs", "ahead"), "inner": ("channels", "pixels"), "unroll": TURNS},
-        {"loads": "ahead" if target.cpu in DUAL_ISSUE else "pairs", "inner": "channels", "unroll": 1},
-        illegal,
-    )
+    """The steps of a GEMM; where `finish` among its facts is "exact", C decides how they loop."""
+    knobs: dict[str, tuple[Choice, ...]] = {"loads": ("pairs", "ahead")}
+    default: dict[str, Choice] = {"loads": "ahead" if target.cpu in DUAL_ISSUE else "pairs"}
+    if facts["finish"] != "exact":
+        knobs["straight"], default["straight"] = STRAIGHT, STRAIGHT[-1]
+    return Space("packed_gemm", facts, knobs, default)
 
 
-def packed_loops(point: Point) -> PackedLoops:
-    """The loops of a point of `packed_space`."""
-    return PackedLoops(point["loads"] == "ahead", point["inner"], int(point["unroll"]))
+def packed_steps(point: Point) -> PackedSteps:
+    """The steps of a point of `packed_space`."""
+    return PackedSteps(point["loads"] == "ahead", int(point.get("straight", STRAIGHT[-1])))
 
 
 def packed_depthwise_space(facts: Mapping[str, Choice]) -> Space:
-    """How many of the `channels` among its facts one turn of a depthwise tile's loop makes."""
-    channels = int(facts["channels"])
-
-    def illegal(point: Point) -> str | None:
-        unroll = int(point["unroll"])
-        return None if channels % unroll == 0 else f"{unroll} do not divide {channels} channels"
-
-    return Space("packed_depthwise", facts, {"unroll": TURNS}, {"unroll": 1}, illegal)
+    """Whether a depthwise tile loads two pairs of pixels at once, or one pair at a time."""
+    return Space("packed_depthwise", facts, {"loads": ("pairs", "single")}, {"loads": "pairs"})

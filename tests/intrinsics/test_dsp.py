@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,16 +12,14 @@ import numpy as np
 import pytest
 
 from mbgen.graph import INTEGER_RANGE, Array
-from mbgen.intrinsics import HELPERS, closure, dsp_bytes
+from mbgen.intrinsics import HELPERS, closure, dsp_bytes, dsp_runs
 from mbgen.intrinsics.dsp import (
     FIELD_BITS,
     TILES,
     depthwise,
     depthwise_words,
-    levels,
     packed_fields,
     packed_sums,
-    patched_levels,
 )
 from mbgen.running import run_program
 from tests.support.tools import require_target
@@ -28,7 +27,7 @@ from tests.support.tools import require_target
 RANDOM = np.random.default_rng(0)
 C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int32": "int32_t", "int64": "int64_t", "uint16": "uint16_t"}
 ROUNDS = 8
-NAMES = TILES | {helper.name for helper in dsp_bytes.DSP_BYTES}
+NAMES = TILES | {helper.name for helper in (*dsp_bytes.DSP_BYTES, *dsp_runs.DSP_RUNS)}
 
 Trial = tuple[dict[str, Array], str, Array]  # arrays by name, the call, and what it must leave in `got`
 
@@ -69,27 +68,71 @@ def scales(count: int) -> Array:
     return np.stack([RANDOM.integers(2**28, 2**31, count), RANDOM.integers(-(2**14), 2**10, count)], 1).astype(np.int32)
 
 
-def rescaled_fields(wide: bool) -> Trial:
-    acc, y = accumulators(wide)
-    scale, shift = scales(2), int(RANDOM.integers(6, 13))
-    call = f"tile_packed_levels{'_wide' if wide else ''}(got, acc[0], acc[1], scale, {shift});"
-    return {"acc": acc, "scale": scale}, call, levels(y, scale[:, :1], scale[:, 1:], np.array(shift)).reshape(-1)
+def patches_of(values: Array) -> list[int]:
+    """Two patches, one of which occurs, and what ends them; moves are unlike any distance of two sums."""
+    return [int(values.reshape(-1)[1]), 30_011, 2**30, -1, 0, 0]
 
 
-def rescaled(outputs: int) -> Trial:
-    y, scale = RANDOM.integers(-(2**20), 2**20, outputs, np.int32), scales(1)
-    call = f"for (int i = 0; i < {outputs}; i++) {{ got[i] = y[i]; }} tile_levels_x{outputs}(got, scale, 9);"
-    return {"y": y, "scale": scale}, call, levels(y, scale[0, 0], scale[0, 1], np.array(9))
+def run(
+    dtype: str, splits: tuple[int, ...], *, parts: int = 1, ahead: str = "", straight: int = 32, **kinds: bool
+) -> Trial:
+    """Two blocks, the second patched if any is."""
+    patched, scattered, wide = (kinds.get(kind, False) for kind in ("patched", "scattered", "wide"))
+    shift, size, least = 12, np.dtype(dtype).itemsize, 0 if dtype != "int8" else -128
+    x = np.stack([triples(sum(splits)) for _ in range(parts)])
+    stream: list[Array] = []
+    for block in range(2):
+        total, first = np.zeros((4, 3), np.int64), 0
+        for k in splits:
+            w = RANDOM.integers(-127, 128, (4, parts * k))
+            least_sums = 255 * np.minimum(w, 0).sum(axis=1)
+            start = RANDOM.integers(2**19, 2**20, 4) * wide - least_sums
+            packed = start[[0, 2]] + ((start[[0, 2]] + start[[1, 3]]) << 21) + (start[[1, 3]] << 42)
+            pairs = (w[[0, 2]] + (w[[1, 3]] << FIELD_BITS)).T.astype(np.int32)
+            stream += [np.repeat(packed, 2).view(np.int32), pairs.reshape(-1)]
+            acc = packed_sums(x[:, first : first + k].reshape(-1), np.concatenate(stream[-2:]))
+            total += np.concatenate([packed_fields(int(acc[i]), int(acc[i + 1])) for i in (0, 2)])
+            first += k
+        flagged = patched and block == 1
+        tail = [-1, 0] if flagged else []
+        for pair in (0, 2):
+            tail += [word for c in (pair, pair + 1) for word in patches_of(total[c])] if flagged else []
+            tail += scales(2).reshape(-1).tolist()
+            tail += [(8 * block + 3 - pair - i) * 5 * size for i in range(2)] if scattered else []
+        stream.append(np.array(tail, np.int32))
+    words = np.concatenate(stream)
+    made = dsp_runs.packed_run(x, words, splits, shift, patched=patched, scattered=scattered)
+    expected = np.zeros((12, 5), np.int64)
+    for number, channel in enumerate(made.reshape(8, 4)):
+        expected[channel[0] // (5 * size) if scattered else number, [0, 1, 2]] = channel[1:] + least
+    steps = f"{words.size}, {splits[0]}, {splits[-1]}, {len(splits)}, {parts}, {x[0].size}, {straight}"
+    numbers = f"{int(wide)}, {int(patched)}, {int(scattered)}, {size}, {5 * size}, {least}, {shift}"
+    name = {"uint16": "u16", "int8": "i8", "uint8": "u8"}[dtype]
+    call = (
+        f"for (int i = 0; i < 60; i++) {{ got[i] = 0; }} tile_packed_run_{name}{ahead}(got, a, w, {steps}, {numbers});"
+    )
+    return {"a": x, "w": words}, call, expected.reshape(-1).astype(dtype)
 
 
-def patched(outputs: int, count: int) -> Trial:
-    y, scale = RANDOM.integers(-(2**20), 2**20, outputs, np.int32), scales(1)
-    patches = np.stack([RANDOM.choice(y, count, replace=False), RANDOM.choice([-1, 1], count)], 1).astype(np.int32)
-    patches[-1, 1] = 0
-    call = f"for (int i = 0; i < {outputs}; i++) {{ got[i] = y[i]; }} "
-    call += f"tile_patched_levels(got, {outputs}, scale, 9, patches, {count});"
-    expected = patched_levels(y, scale[0, 0], scale[0, 1], np.array(9), patches)
-    return {"y": y, "scale": scale, "patches": patches}, call, expected
+def window_run(stride: int, outputs: int, *, patched: bool, single: bool = False) -> Trial:
+    """Three channels, the second patched."""
+    columns = outputs * stride + 4 - outputs * stride % 2
+    rows, shift = RANDOM.integers(0, 256, (3, 3, columns), np.uint16), 9
+    stream: list[Array] = []
+    for channel in range(3):
+        taps = depthwise_words(RANDOM.integers(-127, 128, (1, 3, 3))).reshape(-1)
+        start = RANDOM.integers(-(2**18), 2**18, 1, np.int32)
+        stream += [start, taps]
+        if patched and channel == 1:
+            total = depthwise(rows[channel], np.concatenate([start, taps]), stride, outputs)
+            stream.append(np.array([-1, 0, *patches_of(total)], np.int32))
+        stream.append(scales(1).reshape(-1))
+    words = np.concatenate(stream)
+    made = dsp_runs.depthwise_run(rows, words, stride, outputs, shift, patched=patched).reshape(3, -1, 3)
+    packed = made[..., :2] + (made[..., 1:] << FIELD_BITS)
+    given = f"{2 * columns}, {6 * columns}, {int(single)}, {int(patched)}, {shift}"
+    call = f"tile_depthwise_run_s{stride}x{outputs}(got, x, w, 3, {given});"
+    return {"x": rows, "w": words}, call, packed.transpose(1, 0, 2).reshape(-1).astype(np.int32)
 
 
 def windows(stride: int, outputs: int) -> Trial:
@@ -118,17 +161,32 @@ TRIALS: dict[str, Callable[[], Trial]] = {
     "packed_sums_ahead of 3 x 9": lambda: sums(9, 3, "_ahead"),
     "packed_fields": lambda: fields(wide=False),
     "packed_fields_wide": lambda: fields(wide=True),
-    "packed_levels": lambda: rescaled_fields(wide=False),
-    "packed_levels_wide": lambda: rescaled_fields(wide=True),
-    "patched_levels": lambda: patched(6, 3),
-    "levels_x6": lambda: rescaled(6),
-    "levels_x3": lambda: rescaled(3),
+    "packed_run_u16 of 13": lambda: run("uint16", (13,)),
+    "packed_run_u16 of 3 x 9": lambda: run("uint16", (9,), parts=3),
+    "packed_run_u16 of 50": lambda: run("uint16", (50,), straight=16),
+    "packed_run_u16 of 75, patched": lambda: run("uint16", (75,), patched=True),
+    "packed_run_u16 of 40, 40, 39": lambda: run("uint16", (40, 40, 39), wide=True, patched=True, scattered=True),
+    "packed_run_u16 of 70, 69, wide": lambda: run("uint16", (70, 69), straight=64, wide=True),
+    "packed_run_u16_ahead of 75": lambda: run("uint16", (75,), ahead="_ahead", straight=64, scattered=True),
+    "packed_run_u16_ahead of 70, 69": lambda: run("uint16", (70, 69), ahead="_ahead", patched=True),
+    "packed_run_i8": lambda: run("int8", (20,), wide=True, patched=True),
+    "packed_run_i8_ahead": lambda: run("int8", (9,), parts=3, ahead="_ahead"),
+    "packed_run_u8": lambda: run("uint8", (20,), scattered=True),
+    "packed_run_u8_ahead": lambda: run("uint8", (64,), ahead="_ahead", straight=64),
     **{
         dsp_bytes.name(mr, nr, dtype): functools.partial(byte_products, mr, nr, dtype)
         for mr, nr in dsp_bytes.TILES
         for dtype in ("int8", "uint8")
     },
     **{f"depthwise_s{s}x{n}": functools.partial(windows, s, n) for s in (1, 2) for n in (3, 6)},
+    **{
+        f"depthwise_run_s{s}x{n}{', patched' if patched else ''}": functools.partial(
+            window_run, s, n, patched=patched, single=patched
+        )
+        for s in (1, 2)
+        for n in (3, 6)
+        for patched in (False, True)
+    },
 }
 
 
@@ -139,7 +197,7 @@ def array(name: str, values: Array) -> str:
 
 
 def test_every_tile_is_tried() -> None:
-    assert {name.partition(" ")[0] for name in TRIALS} == NAMES
+    assert {re.split("[ ,]", name)[0] for name in TRIALS} == NAMES
 
 
 @pytest.mark.parametrize("name", ["host", "cortex-m4", "cortex-m7", "cortex-m33"])

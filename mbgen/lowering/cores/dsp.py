@@ -31,7 +31,7 @@ def prepare_gemm(layer: WeightedLayer, graph: Graph, context: Context) -> Prepar
     if epilogue.kind != "single":
         over = sums(layer, graph, 0, *INTEGER_RANGE[x.dtype])
         made = levels(layer, graph, over, np.zeros(n, np.int64), np.full(n, 1 << 18))
-        if made.scales is not None and made.patches.shape[1] == 0:
+        if made.scales is not None and not any(made.patches):
             shift, start = made.shift, (start.astype(np.int64) + made.offset).astype(np.int32)
             arrays = {"multiplier": made.scales[:, 0], "addend": made.scales[:, 1]}
     rows = gemm_rows(layer, graph, context)
