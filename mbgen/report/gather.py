@@ -72,7 +72,7 @@ def _costs(found: Bench) -> Costs:
         for layer in found.layers
         if unit in layer.figures
     )
-    by = f" by {found.model}" if unit == "cycles~" else ""
+    by = f"; the model: {found.model}" if unit == "cycles~" else ""
     return Costs(f"{MEANINGS[unit]}{by}", unit, layers, found.total[unit])
 
 

@@ -249,7 +249,7 @@ def _costs(facts: Facts) -> Section | None:
         )
         for layer in costs.layers
     ]
-    text = f"{costs.title}; {_amount(costs.total, costs.unit)} in all."
+    text = f"{_amount(costs.total, costs.unit)} in all: {costs.title}."
     return Section("time", "Time by layer", text, charts.bars(rows, costs.unit, f"{costs.unit} by layer"))
 
 
