@@ -6,7 +6,7 @@ May not know TVM, so that a schedule can be compared, stored and replayed.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mbgen.intrinsics import dotprod, neon_int8, neon_rows
@@ -19,6 +19,7 @@ from mbgen.target import Target
 
 LANES = 4  # int32 sums in a register
 RESCALE = 4.25  # instructions for a register of sums
+KNOBS = ("form", "nr", "mr")
 TILE_OVERHEAD = 10  # instructions for addresses and loops of a tile
 
 
@@ -58,39 +59,39 @@ def cost(form: Form, mr: int, nr: int, k: int) -> float:
 
 def runs_space(facts: Mapping[str, Choice], target: Target) -> Space | None:
     """The form, the channels and the highest tile for an int8 GEMM `m` x `n` x `k`; None where no helper serves."""
+    m, k = int(facts["m"]), int(facts["k"])
+
+    def total(form: Form, nr: int, highest: int) -> float:
+        costs = _costs(form, nr, highest, k, target)
+        return sum(count * costs[mr] for mr, count in cover(m, costs))
+
+    return _sizes_space("gemm_neon_int8", facts, sizes(target), total)
+
+
+def _sizes_space(
+    family: str,
+    facts: Mapping[str, Choice],
+    offered: Mapping[tuple[Form, int], range],
+    total: Callable[[Form, int, int], float],
+) -> Space | None:
+    """The space of the `offered` tiles that fit a GEMM; the default has the least `total` (form, nr, mr) a panel."""
     m, n, k = (int(facts[name]) for name in ("m", "n", "k"))
-    fitting = {
-        (form, nr, mr): None
-        for (form, nr), heights in sizes(target).items()
+    costs = {
+        (form, nr, mr): tiles(n, nr) * total(form, nr, mr)
+        for (form, nr), heights in offered.items()
         for mr in heights
         if nr <= n and mr <= m and k % STEPS[form] == 0
     }
-    if not fitting:
+    if not costs:
         return None
 
-    def total(size: tuple[Form, int, int]) -> float:
-        form, nr, mr = size
-        costs = _costs(form, nr, mr, k, target)
-        return tiles(n, nr) * sum(count * costs[height] for height, count in cover(m, costs))
-
     def illegal(point: Point) -> str | None:
-        form, nr, mr = point["form"], point["nr"], point["mr"]
-        if (form, nr, mr) in fitting:
-            return None
-        return f"there is no {form} tile of {mr} pixels by {nr} channels for {k} k"
+        form, nr, mr = (point[knob] for knob in KNOBS)
+        return None if (form, nr, mr) in costs else f"there is no {form} tile of {mr} pixels by {nr} channels for {k} k"
 
-    form, nr, mr = min(fitting, key=lambda size: (total(size), -size[2]))
-    return Space(
-        "gemm_neon_int8",
-        facts,
-        {
-            "form": tuple(sorted({size[0] for size in fitting})),
-            "nr": tuple(sorted({size[1] for size in fitting})),
-            "mr": tuple(sorted({size[2] for size in fitting})),
-        },
-        {"form": form, "nr": nr, "mr": mr},
-        illegal,
-    )
+    least = min(costs, key=lambda size: (costs[size], -size[2]))
+    knobs = {knob: tuple(sorted(set(options))) for knob, options in zip(KNOBS, zip(*costs, strict=True), strict=True)}
+    return Space(family, facts, knobs, dict(zip(KNOBS, least, strict=True)), illegal)
 
 
 def runs_of(point: Point, facts: Mapping[str, Choice], target: Target) -> Runs:
@@ -119,32 +120,13 @@ def row_form(point: Point) -> neon_rows.Form:
 
 def tile_space(facts: Mapping[str, Choice], target: Target) -> Space | None:
     """The tile of a row of an int8 convolution that is a GEMM `m` x `n` x `k` once its windows are gathered."""
-    m, n, k = (int(facts[name]) for name in ("m", "n", "k"))
-    fitting = {
-        (form, nr, mr): tiles(n, nr) * (m // mr * cost(form, mr, nr, k) + m % mr * cost(form, 1, nr, k))
-        for (form, nr), heights in sizes(target).items()
-        for mr in heights
-        if form != "tree" and nr <= n and mr <= m
-    }
-    if not fitting:
-        return None
+    m, k = int(facts["m"]), int(facts["k"])
 
-    def illegal(point: Point) -> str | None:
-        form, nr, mr = point["form"], point["nr"], point["mr"]
-        return None if (form, nr, mr) in fitting else f"there is no {form} tile of {mr} pixels by {nr} channels"
+    def total(form: Form, nr: int, mr: int) -> float:
+        return m // mr * cost(form, mr, nr, k) + m % mr * cost(form, 1, nr, k)
 
-    form, nr, mr = min(fitting, key=lambda size: (fitting[size], -size[2]))
-    return Space(
-        "conv_neon_int8",
-        facts,
-        {
-            "form": tuple(sorted({size[0] for size in fitting})),
-            "nr": tuple(sorted({size[1] for size in fitting})),
-            "mr": tuple(sorted({size[2] for size in fitting})),
-        },
-        {"form": form, "nr": nr, "mr": mr},
-        illegal,
-    )
+    offered = {size: heights for size, heights in sizes(target).items() if size[0] != "tree"}
+    return _sizes_space("conv_neon_int8", facts, offered, total)
 
 
 def tile_of(point: Point, kind: Kind) -> Tile:
