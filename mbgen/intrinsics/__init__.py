@@ -12,6 +12,7 @@ from types import MappingProxyType
 from mbgen.intrinsics.avx2 import AVX2
 from mbgen.intrinsics.avx2_gemm import AVX2_GEMM
 from mbgen.intrinsics.dotprod import NEON_DOTPROD
+from mbgen.intrinsics.dotprod_image import DOTPROD_IMAGE
 from mbgen.intrinsics.dsp import DSP
 from mbgen.intrinsics.dsp_bytes import DSP_BYTES
 from mbgen.intrinsics.dsp_runs import DSP_RUNS
@@ -34,7 +35,7 @@ _SETS = {
     "avx2": AVX2 + AVX2_GEMM,
     "mve": MVE + MVE_GEMM + MVE_DEPTHWISE,
     "neon": NEON + NEON_GEMM + NEON_DEPTHWISE + NEON_INT8 + NEON_ROWS + (GATHER, *NEON_CONVOLUTIONS),
-    "neon-dotprod": NEON_DOTPROD + DOTPROD_ROWS + DOTPROD_CONVOLUTIONS,
+    "neon-dotprod": NEON_DOTPROD + DOTPROD_ROWS + DOTPROD_CONVOLUTIONS + DOTPROD_IMAGE,
 }
 _PORTABLE = (*SCALAR, *portable(4), *portable(8), *DSP, *DSP_BYTES, *DSP_RUNS)
 

@@ -13,7 +13,7 @@ from tvm import tirx
 
 from mbgen import numerics
 from mbgen.graph import INTEGER_RANGE, Array, Graph, WeightedLayer
-from mbgen.intrinsics import neon_convolution, neon_rescale, neon_rows, neon_tile
+from mbgen.intrinsics import dotprod_image, neon_convolution, neon_rescale, neon_rows, neon_tile
 from mbgen.intrinsics.neon_rescale import Kind
 from mbgen.lowering.builder import T, build, constant, grid, loop, parameter, scalar
 from mbgen.lowering.conv import RowWindow
@@ -188,11 +188,35 @@ class NeonConvolution:
         window = self.window
         return window.dilation == 1 and self.taps <= neon_convolution.BLOCK and window.kh == neon_convolution.ROWS
 
+    @property
+    def of_image(self) -> bool:
+        """Whether the helpers for images serve it: they read blocks at the ends of a row from copies of two blocks."""
+        window, channels, block = self.window, self.channels, dotprod_image.BLOCK
+        row_bytes, step = window.width * channels, window.stride * channels
+        return (
+            (window.kh, self.taps, window.dilation) == (dotprod_image.ROWS, dotprod_image.TAPS, 1)
+            and self.oc >= dotprod_image.CHANNELS
+            and step <= dotprod_image.FARTHEST
+            and row_bytes >= block
+            and 0 <= window.left * channels <= block
+            and window.column(window.ow - 1, 0) <= window.width
+        )
+
 
 def define_convolution(form: NeonConvolution, tile: neon_tile.Tile) -> tirx.PrimFunc:
     """By the helper of `tile`, for weights `[oc, k]` packed as neon_tile.pack does and constants in panels."""
-    window, rescale, count = form.window, form.rescaling, tiles(form.oc, tile.nr)
-    starts = rescale.vectors * tile.nr
+    return _convolution(form, neon_convolution.name(tile), tile.nr, (form.k, form.taps))
+
+
+def define_image(form: NeonConvolution) -> tirx.PrimFunc:
+    """By the helper for images, for weights and constants as of a tile of its channels."""
+    return _convolution(form, dotprod_image.row_name(form.rescaling.kind), dotprod_image.CHANNELS, ())
+
+
+def _convolution(form: NeonConvolution, helper: str, nr: int, sizes: tuple[int, ...]) -> tirx.PrimFunc:
+    """By `helper`, which makes panels of `nr` channels and takes `sizes` before the geometry."""
+    window, rescale, count = form.window, form.rescaling, tiles(form.oc, nr)
+    starts = rescale.vectors * nr
     reach = window.kh * window.width * form.channels  # nominal: rows may lie further apart
 
     def body() -> None:
@@ -200,21 +224,15 @@ def define_convolution(form: NeonConvolution, tile: neon_tile.Tile) -> tirx.Prim
         rows = parameter("rows", (window.kh,), "int32")
         begin = scalar("kh_begin") if window.padded_rows else constant(0, "int32")
         end = scalar("kh_end") if window.padded_rows else constant(window.kh, "int32")
-        w = parameter("weights", (count, form.k * tile.nr), "int8")
+        w = parameter("weights", (count, form.k * nr), "int8")
         bias = parameter("bias", (count, starts), "int32")
-        arrays = [parameter(name, (count, tile.nr), dtype) for name, dtype in rescale.parameters]
+        arrays = [parameter(name, (count, nr), dtype) for name, dtype in rescale.parameters]
         y = parameter("output", (window.ow, form.oc), "int8")
         with grid("row", {"row": 1}):
-            T.reads(
-                x[0:reach],
-                rows[0 : window.kh],
-                w[0:count, 0 : form.k * tile.nr],
-                bias[0:count, 0:starts],
-            )
+            T.reads(x[0:reach], rows[0 : window.kh], w[0:count, 0 : form.k * nr], bias[0:count, 0:starts])
             T.writes(y[0 : window.ow, 0 : form.oc])
             geometry = (
-                form.k,
-                form.taps,
+                *sizes,
                 window.column(0, 0) * form.channels,
                 window.stride * form.channels,
                 window.width * form.channels,
@@ -224,7 +242,7 @@ def define_convolution(form: NeonConvolution, tile: neon_tile.Tile) -> tirx.Prim
             )
             T.evaluate(
                 helper_statement(
-                    neon_convolution.name(tile),
+                    helper,
                     tirx.address_of(y[0, 0]),
                     constant(form.oc, "int32"),
                     tirx.address_of(x[0]),

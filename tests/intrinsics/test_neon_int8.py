@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mbgen.graph import Array
-from mbgen.intrinsics import HELPERS, dotprod, neon_convolution, neon_int8, neon_rows, neon_tile
+from mbgen.intrinsics import HELPERS, dotprod, dotprod_image, neon_convolution, neon_int8, neon_rows, neon_tile
 from mbgen.intrinsics.neon_rescale import MAGIC, Kind, Rescale
 from mbgen.intrinsics.neon_tile import Tile
 from mbgen.running import run_program
@@ -198,7 +198,42 @@ def test_convolution_rows_compute_what_the_meaning_says(name: str, isa: str, tmp
         np.testing.assert_array_equal(y, expected, err_msg=key)
 
 
-GIVEN = {"fixed": "b, b, 0, 0, 0", "scale": "f, 0, 0, 0", "magic": "f, 1.0F", "fused": "f, 1.0F"}
+# stride, width of the image, padding before it, outputs, rows of the windows that are no padding
+IMAGES = ((2, 17, 1, 9, 0, 3), (2, 20, 0, 10, 0, 2), (1, 6, 1, 6, 1, 3), (1, 9, 0, 7, 0, 3), (2, 7, 1, 4, 1, 2))
+
+
+def test_image_rows_compute_what_the_meaning_says(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    kinds, channels, panels, longest = rescales(rng, 74 * 74 * 5), 3, 2, 20 * 3
+    oc = panels * dotprod_image.CHANNELS
+    x = rng.integers(-128, 128, (3, longest), np.int8)
+    weights = np.pad(rng.integers(-127, 128, (oc, 27), np.int8), ((0, 0), (0, 1)))
+    weights[0, :27], x[0] = 127, -128  # the greatest products
+    bias = rng.integers(-20000, 20000, CHANNELS, np.int32)
+    data = array("x", x) + array("w", neon_tile.pack(weights.reshape(panels, -1, dotprod_image.K), "dot"))
+    for kind, one in kinds.items():
+        data += constants(one)[0] + array(f"bias_{kind}", starts(one, bias, dotprod_image.CHANNELS))
+    data += f"static const int32_t rows[3] = {{0, {longest}, {2 * longest}}};\n"
+    cases = [(kind, *image) for kind in kinds for image in IMAGES]
+    calls = [
+        f"net_{dotprod_image.row_name(kind)}(y, {PITCH}, x, rows, {begin}, {end}, w, bias_{kind}, "
+        f"{constants(kinds[kind])[1]}, {-channels * left}, {channels * stride}, {channels * width}, {ZERO_POINT}, "
+        f"{panels}, {ow});"
+        for kind, stride, width, left, ow, begin, end in cases
+    ]
+    keys = [f"{dotprod_image.row_name(kind)}@neon-dotprod" for kind in kinds]
+    made = run("cortex-a76", keys, data, calls, tmp_path)
+    for (kind, stride, width, left, ow, begin, end), y in zip(cases, made, strict=True):
+        row = x[:, : channels * width].copy()
+        row[:begin], row[end:] = ZERO_POINT, ZERO_POINT
+        seen = np.pad(row, ((0, 0), (channels * left, 2 * channels)), constant_values=ZERO_POINT)
+        windows = np.stack([seen[:, channels * stride * o :][:, :9].reshape(-1) for o in range(ow)])
+        expected = np.full((PIXELS, PITCH), UNTOUCHED, np.int8)
+        expected[:ow, :oc] = neon_tile.meaning(windows, weights[:, :27], bias[:oc], kinds[kind].of(oc))
+        np.testing.assert_array_equal(y, expected, err_msg=f"{kind}, stride {stride}, {width} wide")
+
+
+GIVEN: dict[Kind, str] = {"fixed": "b, b, 0, 0, 0", "scale": "f, 0, 0, 0", "magic": "f, 1.0F", "fused": "f, 1.0F"}
 
 
 @pytest.mark.parametrize(
@@ -226,6 +261,9 @@ def test_kernels_compile_without_a_warning(compiler: str, flags: tuple[str, ...]
             given = GIVEN[row.kind]
             keys.append(f"{row.name}@{isa}")
             calls.append(f"    net_{row.name}(y, 40, y, b, 0, 3, y, b, {given}, 0, 1, 8);\n")
+    for kind, given in GIVEN.items():
+        keys.append(f"{dotprod_image.row_name(kind)}@neon-dotprod")
+        calls.append(f"    net_{dotprod_image.row_name(kind)}(y, 8, y, b, 0, 3, y, b, {given}, -3, 6, 90, 0, 1, 15);\n")
     head = "void user(int8_t *y, const int32_t *b, const float *f)"
     text = headers(keys) + definitions(keys, "net") + f"{head};\n"
     (tmp_path / "user.c").write_text(f"{text}{head}\n{{\n{''.join(calls)}}}\n")

@@ -6,7 +6,7 @@ import numpy as np
 
 from mbgen import numerics
 from mbgen.graph import Array, Conv2D, DepthwiseConv2D, Graph, WeightedLayer
-from mbgen.intrinsics import neon_rows, neon_tile
+from mbgen.intrinsics import dotprod_image, neon_rows, neon_tile
 from mbgen.lowering import neon_int8
 from mbgen.lowering.prepared import Context, Prepared
 from mbgen.lowering.tiling import panels
@@ -59,13 +59,15 @@ def prepare_conv(layer: Conv2D, graph: Graph, context: Context) -> Prepared | No
     (x,), weights = graph.layer_inputs(layer), graph.constant(layer.weights)
     oc, kh, kw, ic = weights.shape
     form = neon_int8.NeonConvolution(row_window(layer, graph), ic, oc, numerics.zero_point(x), rescaling)
+    flat = np.pad(weights.reshape(oc, -1), ((0, 0), (0, form.k - kh * kw * ic)))
+    if form.of_image and "neon-dotprod" in context.target.instruction_set:
+        return _image(layer, graph, form, flat)
     facts = window_facts(layer, graph)
     space = tile_space(facts | {"m": form.window.ow, "n": oc, "k": form.k}, context.target)
     if space is None or not form.possible:
         return None
     chosen = context.choose(space)
     tile = tile_of(chosen.point, rescaling.kind)
-    flat = np.pad(weights.reshape(oc, -1), ((0, 0), (0, form.k - kh * kw * ic)))
     return Prepared(
         "conv2d",
         form,
@@ -79,6 +81,24 @@ def prepare_conv(layer: Conv2D, graph: Graph, context: Context) -> Prepared | No
             tile.nr,
         ),
         chosen.source,
+    )
+
+
+def _image(layer: Conv2D, graph: Graph, form: neon_int8.NeonConvolution, weights: Array) -> Prepared:
+    """A row of an image's convolution, from weights `[oc, k]`."""
+    nr = dotprod_image.CHANNELS
+    return Prepared(
+        "conv2d",
+        form,
+        f"direct dot 2 pixels x {nr} channels, windows in registers",
+        lambda: neon_int8.define_image(form),
+        _constants(
+            neon_tile.pack(panels(weights, nr), "dot"),
+            f"[{form.oc}][{form.k}] in panels of {nr} output channels, as dot tiles read them",
+            bias(layer, graph, folded=True),
+            form.rescaling,
+            nr,
+        ),
     )
 
 
