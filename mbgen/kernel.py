@@ -114,3 +114,7 @@ class LoweredNetwork:
     calls: tuple[Call, ...]
     constants: tuple[Constant, ...]
     packing: Kernel | None = None
+
+    @property
+    def constant_bytes(self) -> int:
+        return sum(constant.nbytes for constant in self.constants)

@@ -120,9 +120,11 @@ def compile_model(options: CompileOptions, progress: Progress) -> Network:
     from mbgen.lowering import lower  # TVM takes a second to import
 
     name = options.name or source.name
-    lowered = lower(graph, planned.plan, target, name, choose_from(records), options.threads)
-    constant_bytes = sum(constant.nbytes for constant in lowered.constants)
-    check_flash(constant_bytes, source, options.flash or target.flash, target)
+    flash, small = options.flash or target.flash, options.optimize == "flash"
+    lowered = lower(graph, planned.plan, target, name, choose_from(records), options.threads, small)
+    if not small and flash is not None and lowered.constant_bytes > flash:
+        lowered = lower(graph, planned.plan, target, name, choose_from(records), options.threads, small=True)
+    check_flash(lowered.constant_bytes, source, flash, target)
     step(5)
     nominal = {layer.name: macs(layer, source.graph) for layer in source.graph.layers}
     tensor = graph.tensors[graph.input]

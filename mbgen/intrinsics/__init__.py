@@ -14,6 +14,8 @@ from mbgen.intrinsics.avx2_gemm import AVX2_GEMM
 from mbgen.intrinsics.dotprod import NEON_DOTPROD
 from mbgen.intrinsics.dotprod_image import DOTPROD_IMAGE
 from mbgen.intrinsics.dsp import DSP
+from mbgen.intrinsics.dsp_byte_depthwise import DSP_BYTE_DEPTHWISE
+from mbgen.intrinsics.dsp_byte_gemm import DSP_BYTE_GEMM
 from mbgen.intrinsics.dsp_bytes import DSP_BYTES
 from mbgen.intrinsics.dsp_runs import DSP_RUNS
 from mbgen.intrinsics.helper import Helper
@@ -37,7 +39,10 @@ _SETS = {
     "neon": NEON + NEON_GEMM + NEON_DEPTHWISE + NEON_INT8 + NEON_ROWS + (GATHER, *NEON_CONVOLUTIONS),
     "neon-dotprod": NEON_DOTPROD + DOTPROD_ROWS + DOTPROD_CONVOLUTIONS + DOTPROD_IMAGE,
 }
-_PORTABLE = (*SCALAR, *portable(4), *portable(8), *DSP, *DSP_BYTES, *DSP_RUNS)
+_PORTABLE = (
+    *(*SCALAR, *portable(4), *portable(8)),
+    *(*DSP, *DSP_RUNS, *DSP_BYTES, *DSP_BYTE_GEMM, *DSP_BYTE_DEPTHWISE),
+)
 
 HELPERS: Mapping[str, Helper] = MappingProxyType(
     {helper.name: helper for helper in _PORTABLE}

@@ -57,6 +57,7 @@ _CONVOLUTIONS: tuple[Callable[[Conv2D, Graph, Context], Prepared | None], ...] =
     floats.prepare_conv,
     neon.prepare_conv,
     helium.prepare_conv,
+    dsp.prepare_conv,
     avx2.prepare_conv,
     portable.prepare_conv,
 )
@@ -64,6 +65,7 @@ _DEPTHWISE: tuple[Callable[[DepthwiseConv2D, Graph, Context], Prepared | None], 
     floats.prepare_depthwise,
     neon.prepare_depthwise,
     helium.prepare_depthwise,
+    dsp.prepare_depthwise,
     avx2.prepare_depthwise,
     portable.prepare_depthwise,
 )

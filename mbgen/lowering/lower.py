@@ -37,12 +37,18 @@ from mbgen.target import Target
 
 
 def lower(
-    graph: Graph, plan: Plan, target: Target, name: str, choose: Choose = default_schedule, threads: int = 1
+    graph: Graph,
+    plan: Plan,
+    target: Target,
+    name: str,
+    choose: Choose = default_schedule,
+    threads: int = 1,
+    small: bool = False,
 ) -> LoweredNetwork:
     """Kernels for every layer of `graph`, run as `plan` says, on `target`; `name` is the prefix of all symbols.
 
     `choose` gives each kernel's schedule from its space. With more than one thread, kernels that make a whole layer say
-    which of their loops threads may share.
+    which of their loops threads may share. `small`: constants shall be small, where faster kernels read larger ones.
 
     Raises UnsupportedError, naming the layer, for what no kernel computes.
     """
@@ -52,7 +58,7 @@ def lower(
         if isinstance(layer, Reshape):
             continue
         _check_indices(layer, graph)
-        prepared = prepare_planned(layer, graph, plan, target, choose)
+        prepared = prepare_planned(layer, graph, plan, target, choose, small)
         kernel = kernels.get((prepared.form, prepared.schedule))
         if kernel is None:
             symbol = f"{name}_{layer.name}_{_OPERATIONS[prepared.family]}"
@@ -74,11 +80,13 @@ def lower(
     return LoweredNetwork(tuple(kernels.values()), tuple(calls), tuple(constants), packing)
 
 
-def prepare_planned(layer: Layer, graph: Graph, plan: Plan, target: Target, choose: Choose) -> Prepared:
+def prepare_planned(
+    layer: Layer, graph: Graph, plan: Plan, target: Target, choose: Choose, small: bool = False
+) -> Prepared:
     """A layer as `plan` runs it: in a band, row by row or whole."""
     if layer.name in plan.banded and isinstance(layer, WeightedLayer):
         return bands.prepare_banded(layer, graph, plan, Context(target, True, choose))
-    return prepare(layer, graph, Context(target, layer.name in plan.rows, choose, plan.apart(layer)))
+    return prepare(layer, graph, Context(target, layer.name in plan.rows, choose, plan.apart(layer), small))
 
 
 def _check_indices(layer: Layer, graph: Graph) -> None:

@@ -16,12 +16,14 @@ class Context:
     """What a layer is prepared for: the core, whether it runs row by row, and who chooses schedules.
 
     `whole`: its input and output are whole tensors that lie apart, so that a kernel may make them in any order.
+    `small`: constants shall be small, where faster kernels would read larger ones.
     """
 
     target: Target
     by_row: bool
     choose: Choose
     whole: bool = False
+    small: bool = False
 
 
 @dataclass(frozen=True)

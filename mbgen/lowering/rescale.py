@@ -71,8 +71,21 @@ class Levels:
     patches: tuple[tuple[tuple[int, int], ...], ...] = field(repr=False)
 
 
-def levels(layer: WeightedLayer, graph: Graph, over: Sums, offset: Array, reach: Array) -> Levels:
-    """Constants for the layer's sums, whose channels' offsets are from `offset` on, and less than `reach` above it."""
+def levels(
+    layer: WeightedLayer,
+    graph: Graph,
+    over: Sums,
+    offset: Array,
+    reach: Array,
+    *,
+    at_shift: int | None = None,
+    most: int = MAX_PATCHES,
+) -> Levels:
+    """Constants for the layer's sums, whose channels' offsets are from `offset` on, and less than `reach` above it.
+
+    The shift is the greatest that the layer's scales allow, or `at_shift` where they allow that. No channel has more
+    than `most` patches.
+    """
     output = graph.layer_output(layer)
     scale = numerics.output_scale(layer, graph)
     least = lowest(layer, output)
@@ -89,13 +102,13 @@ def levels(layer: WeightedLayer, graph: Graph, over: Sums, offset: Array, reach:
     steps = exact_scale.steps(exact, over.low, over.high)
     moving = [value for value, channel in zip(real, steps, strict=True) if channel.at]
     shift = exact_scale.shift_for(max(moving, default=1.0 / 4))
+    if at_shift is not None:
+        shift = at_shift if at_shift <= shift else 0
     found, patches = [], []
     for channel, value, start, room in zip(steps, real, offset, np.maximum(reach, 1), strict=True):
         made = None
         if shift > 0:
-            made = exact_scale.search(
-                channel, float(value), shift, offset=int(start), reach=int(room), patches=MAX_PATCHES
-            )
+            made = exact_scale.search(channel, float(value), shift, offset=int(start), reach=int(room), patches=most)
         moves = None if made is None else moved_sums(made, shift)
         if made is None or moves is None:
             return Levels(None, 0, offset, ((),) * len(offset))

@@ -1,26 +1,167 @@
-"""Int8 layers on Cortex-M with the DSP extension, outside of bands: bytes in memory, pairs of int16 in registers."""
+"""Int8 layers on Cortex-M with the DSP extension, outside of bands: bytes in memory, packed where they are used."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
+
 import numpy as np
 
-from mbgen.graph import INTEGER_RANGE, Graph, WeightedLayer
-from mbgen.lowering import byte_gemm
+from mbgen import numerics
+from mbgen.exact_scale import FAR
+from mbgen.graph import INTEGER_RANGE, Array, Conv2D, Dense, DepthwiseConv2D, Graph, WeightedLayer
+from mbgen.intrinsics import dsp_byte_depthwise, dsp_byte_gemm
+from mbgen.intrinsics.dsp import FIELD_BITS
+from mbgen.lowering import byte_depthwise, byte_gemm, byte_triples
 from mbgen.lowering.epilogue import weighted_epilogue
 from mbgen.lowering.prepared import Context, Prepared
-from mbgen.lowering.rescale import levels, sums
+from mbgen.lowering.rescale import Sums, levels, sums
 from mbgen.lowering.tiling import panels
-from mbgen.lowering.weighted import bias, constants, gemm_facts, gemm_family, gemm_rows, matrix, weight_zero_point
+from mbgen.lowering.weighted import (
+    bias,
+    channel_multiplier,
+    constants,
+    gemm_facts,
+    gemm_family,
+    gemm_rows,
+    matrix,
+    row_window,
+    weight_zero_point,
+    window_facts,
+)
 from mbgen.planning.bands import lowest
 from mbgen.schedules.byte_gemm import byte_space, byte_tile
+from mbgen.schedules.space import Choice
+from mbgen.schedules.triples import triple_space, triples_of
+
+FIELD = 1 << FIELD_BITS
+LOOPED = 1024  # weights of a dense layer for which a plain loop will do, where code shall be small
 
 
 def prepare_gemm(layer: WeightedLayer, graph: Graph, context: Context) -> Prepared | None:
     """A pointwise or dense layer; None where its weights are not int8 without a zero point."""
-    if {"dsp", "mve"} & context.target.instruction_set != {"dsp"}:
+    if not _serves(layer, graph, context):
         return None
-    if graph.tensors[layer.weights].dtype != "int8" or weight_zero_point(layer, graph) != 0:
+    if context.small and isinstance(layer, Dense) and graph.constant(layer.weights).size <= LOOPED:
         return None
+    triples = _triples(layer, graph, gemm_facts(layer, graph, context), context)
+    if triples is not None:
+        form, found, source = triples
+        return Prepared(gemm_family(layer), form, _schedule(form), lambda: byte_triples.define(form), found, source)
+    return _pairs(layer, graph, context)
+
+
+def prepare_conv(layer: Conv2D, graph: Graph, context: Context) -> Prepared | None:
+    """A row of a convolution over windows; None where the window is dilated or no exact constants rescale its sums."""
+    (x,), window = graph.layer_inputs(layer), row_window(layer, graph)
+    if not _serves(layer, graph, context) or layer.dilation != (1, 1):
+        return None
+    if max(window.kw, window.stride) * x.shape[3] > dsp_byte_gemm.MAX_TAPS:
+        return None
+    n, k = graph.constant(layer.weights).reshape(graph.layer_output(layer).shape[3], -1).shape
+    facts = window_facts(layer, graph) | {"m": window.ow, "n": n, "k": k}
+    triples = _triples(layer, graph, facts, context)
+    if triples is None:
+        return None
+    gemm, found, source = triples
+    form = byte_triples.TripleConvolution(window, x.shape[3], numerics.zero_point(x), gemm)
+    schedule = f"windows to {_schedule(gemm)}"
+    return Prepared("conv2d", form, schedule, lambda: byte_triples.define_convolution(form), found, source)
+
+
+def prepare_depthwise(layer: DepthwiseConv2D, graph: Graph, context: Context) -> Prepared | None:
+    """A row of a 3x3 depthwise convolution; None where no helper has such a window or no constants rescale its sums."""
+    if not _serves(layer, graph, context) or channel_multiplier(layer, graph) != 1:
+        return None
+    (x,) = graph.layer_inputs(layer)
+    channels = x.shape[3]
+    form = byte_depthwise.ByteDepthwise(row_window(layer, graph), channels, x.dtype, numerics.zero_point(x), 0)
+    if form.width is None:
+        return None
+    over = sums(layer, graph, 0, *INTEGER_RANGE[x.dtype])
+    scaled = _rescaled(layer, graph, over, np.zeros(channels, np.int64), np.full(channels, FAR))
+    if scaled is None or np.any(scaled.addend != scaled.addend.astype(np.int16)):
+        return None
+    form = replace(form, shift=scaled.shift)
+    words = dsp_byte_depthwise.pack(graph.constant(layer.weights), scaled.start, scaled.multiplier, scaled.addend)
+    return Prepared(
+        "depthwise",
+        form,
+        f"depthwise of bytes in planes of {form.width} columns",
+        lambda: byte_depthwise.define(form),
+        {"weights": (words, f"start, rows of taps and scale of each of {channels} channels")},
+    )
+
+
+def _serves(layer: WeightedLayer, graph: Graph, context: Context) -> bool:
+    """Whether the core has these kernels and they take the layer's weights."""
+    plain = {"dsp", "mve"} & context.target.instruction_set == {"dsp"}
+    return plain and graph.tensors[layer.weights].dtype == "int8" and weight_zero_point(layer, graph) == 0
+
+
+@dataclass(frozen=True, eq=False)
+class Rescaled:
+    """Where a layer's sums start, and how they become bytes: a shift, and per channel a multiplier and an addend."""
+
+    shift: int
+    start: Array = field(repr=False)
+    multiplier: Array = field(repr=False)
+    addend: Array = field(repr=False)
+
+
+def _rescaled(layer: WeightedLayer, graph: Graph, over: Sums, offset: Array, reach: Array) -> Rescaled | None:
+    """Constants with a shift that the helpers have; None where there are none that are exact.
+
+    Saturation cuts to the type's own range, so that must be where the layer's clamp begins.
+    """
+    (x, *_), output = graph.layer_inputs(layer), graph.layer_output(layer)
+    least = lowest(layer, output)
+    if x.dtype != output.dtype or least != INTEGER_RANGE[output.dtype][0] or isinstance(layer, Dense):
+        return None
+    for shift in dsp_byte_gemm.SHIFTS:
+        made = levels(layer, graph, over, offset, reach, at_shift=shift, most=0)
+        if made.scales is not None:
+            start = (over.constant + made.offset).astype(np.int32)
+            return Rescaled(shift, start, made.scales[:, 0], made.scales[:, 1] + (least << shift))
+    return None
+
+
+def _schedule(form: byte_triples.TripleGemm) -> str:
+    return f"packed sums of 4 channels by 3 pixels, {form.triples} packed at a time"
+
+
+def _triples(
+    layer: WeightedLayer, graph: Graph, facts: dict[str, Choice], context: Context
+) -> tuple[byte_triples.TripleGemm, dict[str, tuple[Array, str]], str] | None:
+    """A GEMM of packed triples, its constants and where its schedule is from; None where the sums do not fit fields."""
+    m, n, k = (int(facts[extent]) for extent in "mnk")
+    (x,) = graph.layer_inputs(layer)
+    space = triple_space(facts, context.small)
+    over = sums(layer, graph, 0, *INTEGER_RANGE[x.dtype])
+    span = over.high - over.low
+    if space is None or n < dsp_byte_gemm.BLOCK or np.any(span >= FIELD):
+        return None
+    scaled = _rescaled(layer, graph, over, -over.low, FIELD - span)
+    if scaled is None:
+        return None
+    chosen = context.choose(space)
+    greatest = panels(over.high - over.constant + scaled.start, dsp_byte_gemm.BLOCK)
+    wide = bool(np.any(greatest.reshape(-1, 2).sum(axis=1) >= FIELD))
+    triples, widened = triples_of(chosen.point)
+    form = byte_triples.TripleGemm(m, n, k, triples, x.dtype, scaled.shift, wide, widened)
+    weights, scales = over.weights.astype(np.int8), (scaled.start, scaled.multiplier, scaled.addend)
+    if widened:
+        words = dsp_byte_gemm.pack_blocks(*(panels(values, dsp_byte_gemm.BLOCK) for values in (weights, *scales)))
+        found = {"weights": (words, f"[{n}][{k}], starts, weights and scales of blocks of 4 channels")}
+    else:
+        found = {
+            "weights": (weights, f"weights [{n}][{k}]"),
+            "constants": (dsp_byte_gemm.pack_constants(*scales), f"starts, then scales of {n} channels"),
+        }
+    return form, found, chosen.source
+
+
+def _pairs(layer: WeightedLayer, graph: Graph, context: Context) -> Prepared:
+    """A GEMM whose products are made two at a time."""
     (x,), output = graph.layer_inputs(layer), graph.layer_output(layer)
     weights = matrix(layer, graph)
     n, k = weights.shape

@@ -1,0 +1,430 @@
+"""Matrix products on bytes for the DSP extension of Cortex-M: three pixels of bytes become packed words, then tiles.
+
+The words and the products are those of `mbgen.intrinsics.dsp`: one SMLAL makes four products in fields of 21 bits. Here
+they live in a scratch of few pixels; weights are words too, or bytes that are widened for four channels at a time, so
+that constants take no more memory than bytes do. All sizes are arguments: layers share the code.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mbgen.graph import INTEGER_RANGE, Array
+from mbgen.intrinsics.dsp import FIELD_BITS, PIXELS
+from mbgen.intrinsics.helper import Helper
+from mbgen.intrinsics.mve import asm
+
+BLOCK = 4  # output channels of a tile
+CONSTANT_WORDS = 3  # of a channel: where its sums start, multiplier and addend
+START_WORDS = 8  # of a block that is widened: four packed sums, before its weights
+SHIFTS = (4, 2)  # that rescaling comes with: a shift is part of an instruction
+MAX_TAPS = 64  # of a row of a window, channels included
+DTYPES = ("int8", "uint8")
+
+# Clang may keep r7 for itself
+IF_ASM = "#if defined(__GNUC__) && !defined(__clang__) && defined(__ARM_FEATURE_DSP) && defined(__OPTIMIZE__)"
+# one copy in the library, whatever the number of kernels that call it
+SHARED = """\
+#if defined(__GNUC__)
+__attribute__((__noinline__, __unused__))
+#endif
+static"""
+CLOBBERS = (*(f"r{n}" for n in range(13) if n != 3), "lr", "cc", "memory")  # leaves r3 for an operand
+
+_UNROLLED = 16  # steps of k without a loop
+_STEP_BYTES = 24  # of code
+_X = ("r0", "r1", "r2")  # the triple's address, and its words
+_W = ("%[w]", "r12", "lr")
+_SUMS = (("r4", "r5"), ("r6", "r7"), ("r8", "r9"), ("r10", "r11"))
+
+
+def short(dtype: str) -> str:
+    """int8 as s8, uint8 as u8."""
+    return f"{'u' if dtype == 'uint8' else 's'}8"
+
+
+def rescaled(sums: Array, multiplier: Array, addend: Array, shift: int, dtype: str) -> Array:
+    """(sums * multiplier / 2^32 + addend) / 2^shift, both rounded down, cut to what `dtype` holds."""
+    scaled = (np.asarray(sums, np.int64) * np.asarray(multiplier, np.int64) >> 32) + addend
+    return np.asarray(np.clip(scaled >> shift, *INTEGER_RANGE[dtype]), dtype)
+
+
+# --- packing -------------------------------------------------------------------------------------------------------
+
+
+def triples(x: Array) -> Array:
+    """`x[3 * t, k]` to words int32 `[t, k, 2]`: pixels 0 and 1, pixels 1 and 2 of each triple."""
+    pixels = x.reshape(-1, PIXELS, x.shape[-1]).astype(np.int32)
+    words = pixels[:, :2] + pixels[:, 1:] * (1 << FIELD_BITS)
+    return np.ascontiguousarray(words.transpose(0, 2, 1))
+
+
+def block_words(k: int) -> int:
+    """Words of a block of channels: where sums start, weights, scales."""
+    return START_WORDS + 2 * k + 2 * BLOCK
+
+
+def pack_blocks(weights: Array, start: Array, multiplier: Array, addend: Array) -> Array:
+    """All words of blocks, `[blocks, 4, k]` and three of `[blocks, 4]`, int32."""
+    blocks, bits = len(weights), np.uint64(FIELD_BITS)
+    first, second = np.moveaxis(start.astype(np.uint64).reshape(blocks, 2, 2), 2, 0)
+    sums = first + ((first + second) << bits) + (second << bits << bits)
+    pairs = weights.astype(np.int32).reshape(blocks, 2, 2, -1)
+    words = (pairs[:, :, 0] + pairs[:, :, 1] * (1 << FIELD_BITS)).transpose(0, 2, 1)
+    scales = np.stack([multiplier, addend], axis=2).astype(np.int32)
+    starts = np.repeat(sums, 2, axis=1).view(np.int32)  # for pixels 0, 1 and for 1, 2
+    return np.concatenate([part.reshape(blocks, -1) for part in (starts, words, scales)], axis=1)
+
+
+def pack_constants(start: Array, multiplier: Array, addend: Array) -> Array:
+    """Three of `[n]` to int32 `[3 * n]`: where sums start, then pairs of multiplier and addend."""
+    return np.concatenate([start, np.stack([multiplier, addend], axis=1).reshape(-1)]).astype(np.int32)
+
+
+def _pack_triples(dtype: str) -> Helper:
+    load = "ldrsb" if dtype == "int8" else "ldrb"
+    step = [f"{load} %[b], [%[x], %[pitch]]", f"{load} %[c], [%[x], %[pitch], lsl #1]", f"{load} %[a], [%[x]], #1"]
+    step += ["add %[a], %[a], %[b], lsl #21", "add %[b], %[b], %[c], lsl #21", "strd %[a], %[b], [%[y]], #8"]
+    lines = ["1:", "mov %[i], %[fours]", "mov %[j], %[rest]", "cbz %[i], 3f"]
+    lines += ["2:", *step * 4, "subs %[i], %[i], #1", "bne 2b", "3:", "cbz %[j], 5f"]
+    lines += [
+        "4:",
+        *step,
+        "subs %[j], %[j], #1",
+        "bne 4b",
+        "5:",
+        "add %[x], %[x], %[across]",
+        "add %[y], %[y], %[skip]",
+    ]
+    lines += ["subs %[left], %[left], #1", "bne 1b"]
+    outputs = ['[x] "+r"(x)', '[y] "+r"(y)', '[left] "+r"(triples)', '[i] "=&l"(i)', '[j] "=&l"(j)']
+    outputs += [f'[{one}] "=&r"({one})' for one in "abc"]
+    inputs = [
+        '[pitch] "r"(pitch)',
+        '[fours] "r"(k / 4)',
+        '[rest] "r"(k % 4)',
+        '[across] "r"(across)',
+        '[skip] "r"(4 * skip)',
+    ]
+    element, name = f"{dtype}_t", f"byte_triples_{short(dtype)}"
+    source = f"""\
+/*
+ * Pack k values of each of {PIXELS} pixels, a pitch apart, and so on: pixels 0 and 1 in a word, pixels 1 and 2 in the
+ * next. From triple to triple skip some words of y.
+ */
+{SHARED} void name_{name}(int32_t *y, const {element} *x, int32_t pitch, int32_t k, int32_t triples, int32_t skip)
+{{
+    const int32_t across = {PIXELS} * pitch - k;
+{IF_ASM}
+    int32_t a;
+    int32_t b;
+    int32_t c;
+    int32_t i;
+    int32_t j;
+
+{asm(lines, outputs, inputs, ("cc", "memory"))}#else
+    for (int32_t triple = 0; triple < triples; triple++) {{
+        for (int32_t i = 0; i < k; i++) {{
+            y[0] = x[0] + x[pitch] * (1 << {FIELD_BITS});
+            y[1] = x[pitch] + x[2 * pitch] * (1 << {FIELD_BITS});
+            y += 2;
+            x++;
+        }}
+        x = &x[across];
+        y += skip;
+    }}
+#endif
+}}
+"""
+    return Helper(name, source, triples)
+
+
+def windows(x: Array, first: int, stride: int, kw: int, count: int, pad: int) -> Array:
+    """`x[kh, width, channels]` to the windows of `count` pixels of a row, `[count, kh * kw * channels]`.
+
+    The first begins at column `first`; columns outside of x are `pad`.
+    """
+    columns = first + stride * np.arange(count)[:, np.newaxis] + np.arange(kw)
+    inside = (columns >= 0) & (columns < x.shape[1])
+    found = np.where(inside[np.newaxis, :, :, np.newaxis], x[:, np.clip(columns, 0, x.shape[1] - 1)], pad)
+    return np.ascontiguousarray(found.transpose(1, 0, 2, 3).reshape(count, -1))
+
+
+def _pack_windows(dtype: str) -> Helper:
+    element, name, pack = f"{dtype}_t", f"byte_windows_{short(dtype)}", f"name_byte_triples_{short(dtype)}"
+    source = f"""\
+/*
+ * Pack windows of {PIXELS} pixels at a time, `stride` columns apart, the first from column `first` on: kh rows, of
+ * which those from begin to end lie at rows[], of kw columns of some channels. Whatever is outside is `pad`.
+ */
+{SHARED} void name_{name}(int32_t *y, const {element} *x, const int32_t *rows, int32_t begin, int32_t end, int32_t kh, \
+int32_t kw, int32_t stride, int32_t first, int32_t width, int32_t channels, int32_t pad, int32_t triples)
+{{
+    const int32_t taps = kw * channels;
+    const int32_t step = stride * channels;
+    const int32_t reach = {PIXELS - 1} * step + taps; /* of the windows of a triple */
+    const int32_t skip = 2 * (kh - 1) * taps;
+
+    for (int32_t row = 0; row < kh; row++) {{
+        const int32_t limit = row >= begin && row < end ? width * channels : 0;
+        const {element} *const source = x + (limit > 0 ? rows[row] : 0);
+        int32_t place = first * channels;
+        int32_t count = 1;
+
+        for (int32_t triple = 0; triple < triples; triple += count) {{
+            int32_t *const target = y + 2 * taps * (kh * triple + row);
+
+            count = 1;
+            if (place >= 0 && place + reach <= limit) {{
+                const int32_t inside = (limit - reach - place) / ({PIXELS} * step) + 1;
+
+                count = inside < triples - triple ? inside : triples - triple;
+                {pack}(target, source + place, step, taps, count, skip);
+            }} else {{
+                {element} copy[{PIXELS} * {MAX_TAPS}];
+
+                for (int32_t i = 0; i < reach; i++) {{
+                    copy[i] = place + i >= 0 && place + i < limit ? source[place + i] : ({element})pad;
+                }}
+                {pack}(target, copy, step, taps, 1, 0);
+            }}
+            place += {PIXELS} * step * count;
+        }}
+    }}
+}}
+"""
+    return Helper(name, source, windows, requires=(pack.removeprefix("name_"),))
+
+
+# --- tiles ---------------------------------------------------------------------------------------------------------
+
+
+def gemm(x: Array, weights: Array, start: Array, multiplier: Array, addend: Array, shift: int, dtype: str) -> Array:
+    """`x[m, k]`, `weights[n, k]` and constants `[n]` to `y[m, n]`, all integers."""
+    return rescaled(x.astype(np.int64) @ weights.astype(np.int64).T + start, multiplier, addend, shift, dtype)
+
+
+def gemm_name(dtype: str, shift: int, widened: bool, wide: bool) -> str:
+    """The helper for outputs of `dtype`.
+
+    Blocks are `widened` where they are constants as `pack_blocks` makes them, else bytes that the helper widens.
+    `wide`: fields next to each other may reach 22 bits together; with bytes that is an argument, which takes less code.
+    """
+    return f"byte_gemm_{short(dtype)}_q{shift}{('_words_wide' if wide else '_words') if widened else ''}"
+
+
+def _unpacked(p: tuple[str, str], q: tuple[str, str], wide: bool) -> list[str]:
+    """Sums out of their fields: channel 0 to r0, r1 and q's low word, channel 1 to p's words and q's high word."""
+    lines = [f"ubfx r0, {p[0]}, #0, #21", f"ubfx r1, {q[0]}, #0, #21"]
+    for (low, high), lower in ((p, "r1"), (q, p[1])):
+        if wide:  # the field that both have is taken off first
+            lines += [f"subs {low}, {low}, {lower}, lsl #21", f"sbc {high}, {high}, {lower}, lsr #11"]
+        lines += [f"lsr {low}, {low}, #21", f"bfi {low}, {high}, #11, #10"]
+        lines += [] if wide else [f"sub {low}, {low}, {lower}"]
+        lines.append(f"lsr {high}, {high}, #10")
+    return lines
+
+
+def _finished(pair: int, dtype: str, shift: int, wide: bool) -> list[str]:
+    """A pair's six sums to bytes: scales from the stack's slots 6 and 7; y and n in r2 and w's register."""
+    p, q = _SUMS[2 * pair], _SUMS[2 * pair + 1]
+    first, second = ("r0", "r1", q[0]), (p[0], p[1], q[1])
+    scales = ("r2", "%[w]", "r12", "lr") if pair == 0 else ("r4", "r5", "r6", "r7")
+    pointer = scales[0]
+    lines = _unpacked(p, q, wide)
+    lines += [f"ldr {pointer}, [sp, #{24 + 4 * pair}]", f"ldm {pointer}, {{{', '.join(scales)}}}"]
+    for sums, (multiplier, addend) in ((first, scales[:2]), (second, scales[2:])):
+        lines += [f"smmla {one}, {one}, {multiplier}, {addend}" for one in sums]
+    cut = "ssat" if dtype == "int8" else "usat"
+    lines += [f"{cut} {one}, #8, {one}, asr #{shift}" for one in (*first, *second)]
+    lines += ["ldrd r2, %[w], [sp, #8]"] if pair == 0 else []
+    for one in (first, second):
+        lines += [f"strb {one[1]}, [r2, %[w]]", f"strb {one[2]}, [r2, %[w], lsl #1]", f"strb {one[0]}, [r2], #1"]
+    return lines
+
+
+def _tiles(dtype: str, shift: int, wide: bool | None) -> str:
+    """A block of channels at all pixels of some triples; where `wide` is None it is an argument.
+
+    On the stack: the triple's words, the block's, y, n, where the first step of k is, the end of the block's words,
+    scales of the first pair and of the second, from the end of a tile of y to the next, the end of y, what follows k.
+    """
+    a, x0, x1 = _X
+    w, w0, w1 = _W
+    step = [f"ldrd {x0}, {x1}, [{a}], #8", f"ldrd {w0}, {w1}, [{w}], #8"]
+    for i, (low, high) in enumerate(_SUMS):
+        step.append(f"smlal {low}, {high}, {(x0, x1)[i % 2]}, {(w0, w1)[i // 2]}")
+    frame = "{r0, r1, r2, r4, r5, r6, r7, r8, r9, r10, r11}"
+    lines = [f"ldm {w}, {frame}", "adr lr, 3f", "sub r5, lr, r5", "orr r5, r5, #1"]
+    if wide is None:
+        lines += ["adr lr, 4f", "cmp r11, #0", "bne 7f", "adr lr, 5f", "7:", "orr r11, lr, #1"]
+    lines += [f"push {frame}", "1:", f"ldrd {a}, {w}, [sp]", f"ldm {w}!, {{r4, r5, r6, r7, r8, r9, r10, r11}}"]
+    # C limits the length of a string, hence .rept; the compiler takes lines for instructions, hence empty ones
+    lines += ["ldr pc, [sp, #16]", "2:", f".rept {_UNROLLED}", *step, ".endr" + r"\n" * len(step) * (_UNROLLED - 1)]
+    lines += ["3:", "ldr r1, [sp, #20]", f"cmp {w}, r1", "bne 2b", f"str {a}, [sp]"]
+    if wide is None:
+        lines += ["ldr pc, [sp, #40]", "4:", *_finished(0, dtype, shift, True), *_finished(1, dtype, shift, True)]
+        lines += ["b 6f", "5:"]
+    lines += [*_finished(0, dtype, shift, wide is True), *_finished(1, dtype, shift, wide is True), "6:"]
+    lines += ["ldrd r0, r1, [sp, #32]", "add r2, r2, r0", "str r2, [sp, #8]", "cmp r2, r1", "bne 1b", "add sp, sp, #44"]
+    return asm(lines, ['[w] "+r"(arguments)'], [], CLOBBERS, indent=8)
+
+
+_WIDEN = [f"ldrsb %[{a}], [%[w{i}]], #1" for i, a in enumerate("abcd")]
+_WIDEN += ["add %[a], %[a], %[b], lsl #21", "add %[c], %[c], %[d], lsl #21", "strd %[a], %[c], [%[y]], #8"]
+
+_BLOCK = Helper(
+    "byte_block",
+    f"""\
+/*
+ * Widen k weights of each of {
+        BLOCK
+    } channels in pairs, behind the sums to start from, packed as two channels at two pixels.
+ */
+{SHARED} void name_byte_block(int32_t *y, const int32_t *start, const int8_t *w0, int32_t k)
+{{
+    const int8_t *w1 = w0 + k;
+    const int8_t *w2 = w1 + k;
+    const int8_t *w3 = w2 + k;
+{IF_ASM}
+    int32_t twos = k / 2;
+    int32_t odd = k % 2;
+    int32_t a;
+    int32_t b;
+    int32_t c;
+    int32_t d;
+#endif
+
+    for (int32_t pair = 0; pair < 2; pair++) {{
+        const uint64_t first = (uint32_t)start[2 * pair];
+        const uint64_t second = (uint32_t)start[2 * pair + 1];
+        const uint64_t sum = first + ((first + second) << {FIELD_BITS}) + (second << {2 * FIELD_BITS});
+
+        y[0] = (int32_t)(uint32_t)sum;
+        y[1] = (int32_t)(uint32_t)(sum >> 32);
+        y[2] = y[0];
+        y[3] = y[1];
+        y += 4;
+    }}
+{IF_ASM}
+{
+        asm(
+            [
+                "cbz %[odd], 1f",
+                *_WIDEN,
+                "1:",
+                "cbz %[twos], 3f",
+                "2:",
+                *_WIDEN * 2,
+                "subs %[twos], %[twos], #1",
+                "bne 2b",
+                "3:",
+            ],
+            [
+                *(f'[{one}] "+r"({one})' for one in ("w0", "w1", "w2", "w3", "y")),
+                '[twos] "+l"(twos)',
+                *(f'[{one}] "=&r"({one})' for one in "abcd"),
+            ],
+            ['[odd] "l"(odd)'],
+            ("cc", "memory"),
+        )
+    }#else
+    for (int32_t i = 0; i < k; i++) {{
+        y[2 * i] = w0[i] + w1[i] * (1 << {FIELD_BITS});
+        y[2 * i + 1] = w2[i] + w3[i] * (1 << {FIELD_BITS});
+    }}
+#endif
+}}
+""",
+    lambda weights: weights[::2] + weights[1::2] * (1 << FIELD_BITS),
+)
+
+_FIELD = Helper(
+    "byte_field",
+    f"""\
+/* One of the two values of a packed word. */
+static NAME_INLINE int32_t name_byte_field(int32_t word, int32_t upper)
+{{
+    const int32_t low = (int32_t)((uint32_t)word << {32 - FIELD_BITS}) >> {32 - FIELD_BITS};
+
+    return upper != 0 ? (word - low) >> {FIELD_BITS} : low;
+}}
+""",
+    lambda word, upper: np.where(upper, (word + (1 << FIELD_BITS - 1)) >> FIELD_BITS, word),
+)
+
+
+def _gemm(dtype: str, shift: int, widened: bool, wide: bool | None) -> Helper:
+    name, element = gemm_name(dtype, shift, widened, wide is True), f"{dtype}_t"
+    low, high = INTEGER_RANGE[dtype]
+    scales, after = f"words + {START_WORDS} + 2 * k", f"        words += {START_WORDS + 2 * BLOCK} + 2 * k;\n"
+    parameters, block, follows = "const int32_t *words", "", "0"
+    about = f"A block of {BLOCK} channels is words: where sums start, weights, scales; the last lie over others."
+    unused = "" if widened else "        (void)wide;\n"
+    if not widened:
+        scales, after = "constants + n + 2 * place", ""
+        parameters = "const int8_t *w, const int32_t *constants, int32_t wide, int32_t *words"
+        block, follows = "        name_byte_block(words, constants + place, w + place * k, k);\n", "wide"
+        about = (
+            f"Constants are where sums start, then scales; `words` is for {BLOCK} channels, the last lie over others."
+        )
+    source = f"""\
+/*
+ * y[pixel][n] = x[pixel][k] * weights[n][k], rescaled, for the pixels of some packed triples.
+ * {about}
+ */
+{SHARED} void name_{name}({element} *y, int32_t n, const int32_t *x, int32_t triples, int32_t k, {parameters})
+{{
+    for (int32_t first = 0; first < n; first += {BLOCK}) {{
+        const int32_t place = first <= n - {BLOCK} ? first : n - {BLOCK};
+        {element} *const target = y + place;
+        const int32_t *const scales = {scales};
+{IF_ASM}
+        const intptr_t values[11] = {{
+            (intptr_t)x, (intptr_t)words, (intptr_t)target, n, {_STEP_BYTES} * ((k - 1) % {_UNROLLED} + 1),
+            (intptr_t)(words + {START_WORDS} + 2 * k), (intptr_t)scales, (intptr_t)(scales + {BLOCK}),
+            {PIXELS} * n - {BLOCK}, (intptr_t)(target + triples * {PIXELS} * n), {follows},
+        }};
+        const intptr_t *arguments = values;
+
+#endif
+{block}{IF_ASM}
+{_tiles(dtype, shift, wide)}#else
+{unused}        for (int32_t i = 0; i < triples * {PIXELS * BLOCK}; i++) {{
+            const int32_t channel = i % {BLOCK};
+            const int32_t pixel = i / {BLOCK} % {PIXELS};
+            const int32_t *const triple = x + i / {PIXELS * BLOCK} * 2 * k;
+            const int32_t *const scale = scales + 2 * channel;
+            const int32_t *const start = words + channel / 2 * 4;
+            const uint64_t sums = (uint32_t)start[0] | ((uint64_t)(uint32_t)start[1] << 32);
+            const uint64_t first_sum = sums & (((uint64_t)1 << {FIELD_BITS}) - 1);
+            const uint64_t second_sum = (sums - first_sum * ((1 << {FIELD_BITS}) + 1)) >> {2 * FIELD_BITS};
+            int32_t acc = (int32_t)(channel % 2 == 0 ? first_sum : second_sum);
+            int32_t level;
+
+            for (int32_t j = 0; j < k; j++) {{
+                acc += name_byte_field(words[{START_WORDS} + 2 * j + channel / 2], channel % 2)
+                    * name_byte_field(triple[2 * j + pixel / 2], pixel > 0);
+            }}
+            level = ((int32_t)(((int64_t)acc * scale[0]) >> 32) + scale[1]) >> {shift};
+            target[i / {BLOCK} * n + channel] = ({element})(level < {low} ? {low} : (level > {high} ? {high} : level));
+        }}
+#endif
+{after}    }}
+}}
+"""
+    return Helper(name, source, gemm, requires=("byte_field",) if widened else ("byte_block", "byte_field"))
+
+
+DSP_BYTE_GEMM = (
+    *(_pack_triples(dtype) for dtype in DTYPES),
+    *(_pack_windows(dtype) for dtype in DTYPES),
+    _FIELD,
+    _BLOCK,
+    *(
+        _gemm(dtype, shift, widened, wide)
+        for dtype in DTYPES
+        for shift in SHIFTS
+        for widened, wide in ((True, False), (True, True), (False, None))
+    ),
+)

@@ -1,0 +1,122 @@
+"""Pointwise layers and convolutions on NHWC bytes with packed sums: triples of pixels are packed, then multiplied."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tvm import tirx
+
+from mbgen.graph import DType
+from mbgen.intrinsics.dsp_byte_gemm import BLOCK, CONSTANT_WORDS, block_words, gemm_name, short
+from mbgen.lowering.builder import T, build, constant, grid, local, parameter, run, scalar
+from mbgen.lowering.conv import RowWindow
+from mbgen.lowering.tiling import start
+from mbgen.schedules.tile import tiles
+from mbgen.schedules.triples import PIXELS, chunks
+
+
+@dataclass(frozen=True)
+class TripleGemm:
+    """output[m, n] = rescaled sum over k of input[m, k] * weights[n, k], `triples` of pixels at a time.
+
+    `wide`: the sums of two channels may need 22 bits together. Weights are `widened` constants, or bytes.
+    """
+
+    m: int
+    n: int
+    k: int
+    triples: int
+    dtype: DType
+    shift: int
+    wide: bool
+    widened: bool
+
+
+@dataclass(frozen=True)
+class TripleConvolution:
+    """A row of a convolution without dilation, whose windows `gemm` multiplies; padding reads as `zero_point`."""
+
+    window: RowWindow
+    channels: int
+    zero_point: int
+    gemm: TripleGemm
+
+
+def define(form: TripleGemm) -> tirx.PrimFunc:
+    """The compute definition of a pointwise layer."""
+
+    def body() -> None:
+        x = parameter("input", (form.m * form.k,), form.dtype)
+        weights = _constants(form)
+        y = parameter("output", (form.m * form.n,), form.dtype)
+        scratch = _scratch(form)
+        with grid("gemm", {"chunk": chunks(form.m, form.triples)}) as (chunk,):
+            first = start(chunk, form.m, PIXELS * form.triples)
+            T.reads(x[0 : form.m * form.k], *(buffer[0 : buffer.shape[0]] for buffer in weights))
+            T.writes(y[0 : form.m * form.n])
+            source = tirx.address_of(x[first * form.k])
+            run(f"byte_triples_{short(form.dtype)}", scratch[0].data, source, form.k, form.k, form.triples, 0)
+            _multiply(form, y, first, scratch, weights)
+
+    return build(body)
+
+
+def define_convolution(form: TripleConvolution) -> tirx.PrimFunc:
+    """The compute definition of a convolution's row, with the parameters of `mbgen.lowering.conv`."""
+    window, gemm = form.window, form.gemm
+    reach = window.kh * window.width * form.channels  # nominal: rows may lie further apart
+
+    def body() -> None:
+        x = parameter("input", (reach,), gemm.dtype)
+        rows = parameter("rows", (window.kh,), "int32")
+        begin = scalar("kh_begin") if window.padded_rows else constant(0, "int32")
+        end = scalar("kh_end") if window.padded_rows else constant(window.kh, "int32")
+        weights = _constants(gemm)
+        y = parameter("output", (gemm.m * gemm.n,), gemm.dtype)
+        scratch = _scratch(gemm)
+        with grid("gemm", {"chunk": chunks(gemm.m, gemm.triples)}) as (chunk,):
+            first = start(chunk, gemm.m, PIXELS * gemm.triples)
+            T.reads(x[0:reach], rows[0 : window.kh], *(buffer[0 : buffer.shape[0]] for buffer in weights))
+            T.writes(y[0 : gemm.m * gemm.n])
+            run(
+                f"byte_windows_{short(gemm.dtype)}",
+                scratch[0].data,
+                x.data,
+                rows.data,
+                begin,
+                end,
+                window.kh,
+                window.kw,
+                window.stride,
+                window.column(first, 0),
+                window.width,
+                form.channels,
+                form.zero_point,
+                gemm.triples,
+            )
+            _multiply(gemm, y, first, scratch, weights)
+
+    return build(body)
+
+
+def _constants(form: TripleGemm) -> tuple[Any, ...]:
+    """Blocks of channels: all their words, or weights and constants."""
+    if form.widened:
+        return (parameter("weights", (tiles(form.n, BLOCK) * block_words(form.k),), "int32"),)
+    weights = parameter("weights", (form.n * form.k,), "int8")
+    return weights, parameter("constants", (form.n * CONSTANT_WORDS,), "int32")
+
+
+def _scratch(form: TripleGemm) -> tuple[Any, ...]:
+    """Room for packed pixels and for a block whose weights are bytes."""
+    pixels = local("pixels", (form.triples * form.k * 2,), "int32")
+    return (pixels,) if form.widened else (pixels, local("block", (block_words(form.k),), "int32"))
+
+
+def _multiply(form: TripleGemm, y: Any, first: Any, scratch: tuple[Any, ...], weights: tuple[Any, ...]) -> None:
+    """Statement: the output from pixel `first` on."""
+    pixels, *block = (buffer.data for buffer in scratch)
+    name, target = gemm_name(form.dtype, form.shift, form.widened, form.wide), tirx.address_of(y[first * form.n])
+    wide = () if form.widened else (int(form.wide),)
+    run(name, target, form.n, pixels, form.triples, form.k, *(buffer.data for buffer in weights), *wide, *block)

@@ -1,0 +1,45 @@
+"""Schedules of GEMMs with packed sums on bytes: how many triples of pixels are packed before they are multiplied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mbgen.schedules.space import Choice, Point, Space
+
+PIXELS = 3  # of a triple
+SCRATCH_BYTES = 8 * 1024  # that a kernel may take of the stack
+_PREFERRED = {"words": 2 * 1024, "bytes": 4 * 1024}  # of packed pixels; bytes are widened again for as many
+
+
+def packed_bytes(k: int) -> int:
+    """Of a triple of pixels, and of a block of wide weights."""
+    return 8 * k
+
+
+def chunks(m: int, triples: int) -> int:
+    """How many runs of `triples` cover m pixels, the last lying over the one before."""
+    return -(-m // (PIXELS * triples))
+
+
+def triple_space(facts: Mapping[str, Choice], small: bool) -> Space | None:
+    """Counts of triples for a GEMM with `m` pixels and `k`; None where there are too few pixels or too long a k.
+
+    The default computes fewest pixels twice, with as many triples as a small scratch holds. `small`: weights are bytes,
+    which are widened each time; else they are twice as long, ready to be multiplied.
+    """
+    m, k = int(facts["m"]), int(facts["k"])
+    room = SCRATCH_BYTES // packed_bytes(k) - 1  # less the weights
+    options = range(1, min(m // PIXELS, room) + 1)
+    if not options:
+        return None
+    weights = ("bytes",) if small else ("words", "bytes")
+    preferred = _PREFERRED[weights[0]]
+    fitting = [count for count in options if count == 1 or count * packed_bytes(k) <= preferred]
+    default = min(fitting, key=lambda count: (count * chunks(m, count), -count))
+    knobs: dict[str, tuple[Choice, ...]] = {"triples": tuple(options), "weights": weights}
+    return Space("triples", facts, knobs, {"triples": default, "weights": weights[0]})
+
+
+def triples_of(point: Point) -> tuple[int, bool]:
+    """The count of a point of `triple_space`, and whether its weights are words."""
+    return int(point["triples"]), point["weights"] == "words"

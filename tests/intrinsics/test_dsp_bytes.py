@@ -1,0 +1,157 @@
+"""Packing, GEMM and depthwise on bytes against their meanings: assembly on Cortex-M, the C beside it on the host."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mbgen.graph import INTEGER_RANGE, Array
+from mbgen.intrinsics import HELPERS
+from mbgen.intrinsics.dsp_byte_depthwise import DSP_BYTE_DEPTHWISE, PLANES, depthwise_name, pack
+from mbgen.intrinsics.dsp_byte_gemm import (
+    DSP_BYTE_GEMM,
+    DTYPES,
+    SHIFTS,
+    block_words,
+    gemm_name,
+    pack_blocks,
+    pack_constants,
+    short,
+)
+from mbgen.lowering.tiling import panels
+from mbgen.running import run_program
+from tests.intrinsics.test_helpers import array, definitions, empty_library, headers
+from tests.support.tools import require_target
+
+Trial = tuple[str, dict[str, Array], str, Array]  # the helper, arrays by name, the call, and what `got` must hold
+
+RANDOM = np.random.default_rng(0)
+LEVELS = 300  # between the least and the greatest sum, so that some are cut
+
+
+def values(dtype: str, *shape: int) -> Array:
+    return RANDOM.integers(*INTEGER_RANGE[dtype], shape, np.dtype(dtype), endpoint=True)
+
+
+def scales(span: Array, dtype: str, shift: int) -> tuple[Array, Array]:
+    """Multipliers and addends for sums from 0 to `span`."""
+    low = INTEGER_RANGE[dtype][0]
+    multiplier = (LEVELS * 2.0 ** (32 + shift) / span).astype(np.int64)
+    return multiplier, np.asarray((low - RANDOM.integers(0, LEVELS - 255, len(span))) << shift)
+
+
+def packing() -> Iterator[Trial]:
+    for dtype, (k, count) in itertools.product(DTYPES, ((1, 2), (7, 3), (24, 1), (106, 2))):
+        x, name = values(dtype, 3 * count, k), f"byte_triples_{short(dtype)}"
+        words = HELPERS[name].meaning(x)
+        yield name, {"x": x}, f"(got, x, {k}, {k}, {count}, 0)", words.reshape(-1)
+
+
+def windows() -> Iterator[Trial]:
+    """Rows that are padding, windows that begin before a row and end behind it."""
+    cases = ((0, 2, (0, 3)), (-1, 1, (1, 3)), (-2, 2, (0, 2)), (1, 1, (0, 3)))
+    for dtype, (first, stride, (begin, end)) in itertools.product(DTYPES, cases):
+        channels, width, count, pad = 3, 15 * stride, 5, int(values(dtype, 1)[0])
+        rows = values(dtype, 3, width, channels)
+        inside = rows.astype(np.int64)
+        inside[:begin], inside[end:] = pad, pad
+        name = f"byte_windows_{short(dtype)}"
+        found = HELPERS[name].meaning(inside, first, stride, 3, 3 * count, pad)
+        places = np.array([0, 1, 2], np.int32) * width * channels
+        call = f"(got, x, places, {begin}, {end}, 3, 3, {stride}, {first}, {width}, {channels}, {pad}, {count})"
+        words = HELPERS[f"byte_triples_{short(dtype)}"].meaning(found)
+        yield name, {"x": rows, "places": places}, call, words.reshape(-1)
+
+
+def gemms() -> Iterator[Trial]:
+    """Every number of steps that a turn of the loop may begin with; channels with and without a rest."""
+    kinds = ((True, False), (True, True), (False, False), (False, True))
+    for number, (dtype, shift, (widened, wide)) in enumerate(itertools.product(DTYPES, SHIFTS, kinds)):
+        for k in (106, 90) if wide else (1 + number, 17 + number, 45):
+            n, count = 4 + k % 5, 1 + k % 3
+            x, weights = values(dtype, 3 * count, k), values("int8", n, k)
+            ends = np.stack([weights.astype(np.int64) * end for end in INTEGER_RANGE[dtype]])
+            start, span = -ends.min(axis=0).sum(axis=1), ends.max(axis=0).sum(axis=1) - ends.min(axis=0).sum(axis=1)
+            given = start, *scales(span, dtype, shift)
+            name = gemm_name(dtype, shift, widened, wide)
+            expected = HELPERS[name].meaning(x, weights, *given, shift, dtype)
+            words = HELPERS[f"byte_triples_{short(dtype)}"].meaning(x).reshape(-1)
+            if widened:
+                blocks = pack_blocks(*(panels(one, 4) for one in (weights, *given)))
+                yield name, {"x": words, "w": blocks}, f"(got, {n}, x, {count}, {k}, w)", expected
+            else:
+                arrays = {"x": words, "w": weights, "constants": pack_constants(*given)}
+                call = f"(got, {n}, x, {count}, {k}, w, constants, {int(wide)}, room)"
+                yield name, arrays, call, expected
+
+
+def depthwises() -> Iterator[Trial]:
+    """Whole blocks of outputs and a rest, even and odd widths, each row of a window missing."""
+    sizes = ((12, 4, (0, 3)), (6, 5, (1, 3)), (7, 9, (0, 2)), (3, 6, (2, 3)), (13, 4, (0, 1)))
+    kinds = itertools.product(DTYPES, (1, 2), (0, 1), PLANES, SHIFTS)
+    for number, (dtype, stride, left, columns, shift) in enumerate(kinds):
+        ow, channels, (begin, end) = sizes[number % len(sizes)]
+        right, pad = number // 2 % 2, int(values(dtype, 1)[0])
+        width = (ow - 1) * stride + 3 - left - right
+        rows, taps = values(dtype, 3, width, channels), values("int8", 3, 3, channels)
+        inside = np.pad(rows.astype(np.int64), ((0, 0), (left, right), (0, 0)), constant_values=pad)
+        inside[:begin], inside[end:] = pad, pad
+        ends = np.stack([taps.astype(np.int64) * end for end in INTEGER_RANGE[dtype]])
+        low, high = ends.min(axis=0).sum(axis=(0, 1)), ends.max(axis=0).sum(axis=(0, 1))
+        given = -low, *scales(high - low, dtype, shift)
+        name = depthwise_name(dtype, stride, left, columns, shift)
+        expected = HELPERS[name].meaning(inside, taps, *given, stride, shift, dtype)
+        arrays = {"x": rows, "w": pack(taps, *given), "places": np.array([0, 1, 2], np.int32) * width * channels}
+        yield name, arrays, f"(got, x, places, {begin}, {end}, w, {channels}, {width}, {ow}, {pad})", expected
+
+
+TRIALS = [*packing(), *windows(), *gemms(), *depthwises()]
+
+
+def test_every_helper_is_tried() -> None:
+    used = {"byte_field", "byte_block"}  # by the others
+    used |= {h.name for h in DSP_BYTE_DEPTHWISE if not h.name.startswith("byte_depthwise")}
+    assert {name for name, *_ in TRIALS} == {h.name for h in (*DSP_BYTE_GEMM, *DSP_BYTE_DEPTHWISE)} - used
+
+
+@pytest.mark.parametrize("name", ["host", "cortex-m4", "cortex-m33"])
+def test_helpers_compute_what_the_meaning_says(name: str, tmp_path: Path) -> None:
+    target = require_target(name)
+    keys = sorted({helper for helper, *_ in TRIALS})
+    functions, calls = "", ""
+    for number, (helper, arrays, call, expected) in enumerate(TRIALS):
+        kind = {"int8": "int8_t", "uint8": "uint8_t", "int32": "int32_t"}[str(expected.dtype)]
+        inputs = "".join(
+            array(f"{label}_{number}", given.reshape(-1)).replace("] = ", "] __attribute__((aligned(4))) = ")
+            for label, given in arrays.items()
+        )
+        arguments = call
+        for label in arrays:
+            arguments = arguments.replace(f" {label},", f" {label}_{number},").replace(
+                f" {label})", f" {label}_{number})"
+            )
+        wanted = array(f"expected_{number}", expected.reshape(-1))
+        functions += f"""\
+{inputs}{wanted}static int trial_{number}(void)
+{{
+    static {kind} got[{expected.size + 1}] __attribute__((aligned(4)));
+    int wrong = 0;
+
+    got[{expected.size}] = 85;
+    net_{helper}{arguments};
+    for (int i = 0; i < {expected.size}; i++) {{
+        wrong += got[i] != expected_{number}[i];
+    }}
+    return wrong != 0 || got[{expected.size}] != 85;
+}}
+"""
+        calls += f'    harness_print(trial_{number}() ? "wrong\\n" : "right\\n");\n'
+    room = f"static int32_t room[{block_words(106)}];\n"
+    main = f'{headers(keys)}#include "harness.h"\n{definitions(keys, "net")}{room}{functions}'
+    main += f"int main(void)\n{{\n{calls}    return 0;\n}}\n"
+    printed = run_program([empty_library(target, tmp_path)], main).split()
+    assert [(trial[0], trial[2]) for trial, found in zip(TRIALS, printed, strict=True) if found != "right"] == []
