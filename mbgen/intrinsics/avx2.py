@@ -136,6 +136,33 @@ static NAME_INLINE name_i32x8 name_dot_pair_i32x8(name_i32x8 acc, name_i32x8 a, 
     _extremum("min_f32x8", "_mm256_min_ps"),
     _extremum("max_f32x8", "_mm256_max_ps"),
     Helper(
+        "exp_f32x8",
+        """\
+/* e^x as 2^n e^r with |r| <= ln(2) / 2, e^r by its series, to 2e-7 of it; below -87 and above 88 what these give. */
+static NAME_INLINE name_f32x8 name_exp_f32x8(name_f32x8 x)
+{
+    const __m256 inside = _mm256_min_ps(_mm256_max_ps((__m256)x, _mm256_set1_ps(-87.0F)), _mm256_set1_ps(88.0F));
+    const __m256 n = _mm256_round_ps(_mm256_mul_ps(inside, _mm256_set1_ps(1.44269504F)), 8);
+    const __m256 near = _mm256_fnmadd_ps(n, _mm256_set1_ps(0.693145752F), inside); /* exact: 15 bits of ln(2) */
+    const __m256 r = _mm256_fnmadd_ps(n, _mm256_set1_ps(1.42860677e-6F), near);
+    const __m256i power = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
+    __m256 sum = _mm256_set1_ps(1.0F / 5040.0F);
+
+    sum = _mm256_fmadd_ps(sum, r, _mm256_set1_ps(1.0F / 720.0F));
+    sum = _mm256_fmadd_ps(sum, r, _mm256_set1_ps(1.0F / 120.0F));
+    sum = _mm256_fmadd_ps(sum, r, _mm256_set1_ps(1.0F / 24.0F));
+    sum = _mm256_fmadd_ps(sum, r, _mm256_set1_ps(1.0F / 6.0F));
+    sum = _mm256_fmadd_ps(sum, r, _mm256_set1_ps(0.5F));
+    sum = _mm256_fmadd_ps(sum, r, _mm256_set1_ps(1.0F));
+    sum = _mm256_fmadd_ps(sum, r, _mm256_set1_ps(1.0F));
+    return (name_f32x8)_mm256_mul_ps(sum, _mm256_castsi256_ps(power));
+}
+""",
+        lambda x: np.exp(np.clip(np.asarray(x, np.float32), -87, 88)),
+        _HEADERS,
+        _F32X8,
+    ),
+    Helper(
         "load_f32x8",
         """\
 /* As asm, like the sums that it is for, so that GCC keeps the order: it would load ahead, and then spill. */

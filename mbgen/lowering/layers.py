@@ -182,6 +182,9 @@ def _(layer: Softmax, graph: Graph, context: Context) -> Prepared:
     constants = {}
     if kind != "float":
         constants["table"] = (numerics.softmax_table(layer, graph), "exponentials of the distance from the greatest")
+    vectors = floats.prepare_softmax(form, context)
+    if vectors is not None:
+        return vectors
     return Prepared("softmax", form, "row by row", lambda: softmax.schedule(softmax.define(form)), constants)
 
 

@@ -1,4 +1,4 @@
-"""Softmax over the last axis: from a table of exponentials on bytes, with expf on float32."""
+"""Softmax over the last axis: from a table of exponentials on bytes, with expf or in vectors on float32."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from tvm import s_tir, tirx
 from mbgen.graph import INTEGER_RANGE, DType
 from mbgen.lowering.builder import Loop, T, build, constant, grid, local, loop, parameter
 from mbgen.lowering.epilogue import Epilogue
+from mbgen.lowering.tiling import start
 from mbgen.lowering.tir import helper
+from mbgen.schedules.tile import tiles
 
 Q31 = 1 << 31
 SUM_BITS = 12  # integer bits of the sum of exponentials
@@ -151,5 +153,52 @@ def _float(form: Rows) -> tirx.PrimFunc:
                 T.reads(y[row, i], total[row])
                 T.writes(y[row, i])
                 T.buffer_store(y, y[row, i] / total[row], [row, i])
+
+    return build(body)
+
+
+def define_vectors(form: Rows, lanes: int) -> tirx.PrimFunc:
+    """float32 in vectors, of which the last may lie over the one before it; of at least `lanes` classes."""
+    kind, whole = f"float32x{lanes}", form.classes // lanes
+
+    def body() -> None:
+        x = parameter("input", (form.rows, form.classes), "float32")
+        y = parameter("output", (form.rows, form.classes), "float32")
+        vector, scalar = local("vector", (1,), kind), local("scalar", (1,), "float32")
+        parts = local("parts", (lanes,), "float32")
+        with grid("rows", {"row": form.rows}) as (row,):
+            T.reads(x[row, 0 : form.classes])
+            T.writes(y[row, 0 : form.classes], vector[0:1], scalar[0:1], parts[0:lanes])
+
+            def combine(operation: Any) -> None:
+                """What the vector's lanes are together, in `scalar`."""
+                T.buffer_store(parts, vector[0], [tirx.Ramp(0, 1, lanes)])
+                T.buffer_store(scalar, parts[0], [0])
+                for lane in range(1, lanes):
+                    T.buffer_store(scalar, operation(scalar[0], parts[lane]), [0])
+
+            T.buffer_store(vector, x[row, tirx.Ramp(0, 1, lanes)], [0])
+            with T.serial(1, tiles(form.classes, lanes)) as i:
+                place = tirx.Ramp(start(i, form.classes, lanes), 1, lanes)
+                T.buffer_store(vector, tirx.max(vector[0], x[row, place]), [0])
+            combine(tirx.max)
+            with T.serial(0, tiles(form.classes, lanes)) as i:
+                place = tirx.Ramp(start(i, form.classes, lanes), 1, lanes)
+                distance = (x[row, place] - tirx.Broadcast(scalar[0], lanes)) * tirx.Broadcast(
+                    constant(form.beta, "float32"), lanes
+                )
+                T.buffer_store(y, helper("exp_f32", kind, distance), [row, place])
+            T.buffer_store(vector, y[row, tirx.Ramp(0, 1, lanes)], [0])
+            with T.serial(1, whole) as i:
+                T.buffer_store(vector, vector[0] + y[row, tirx.Ramp(i * lanes, 1, lanes)], [0])
+            combine(lambda a, b: a + b)
+            with T.serial(whole * lanes, form.classes) as i:
+                T.buffer_store(scalar, scalar[0] + y[row, i], [0])
+            T.buffer_store(scalar, constant(1.0, "float32") / scalar[0], [0])
+            with T.serial(0, whole) as i:
+                place = tirx.Ramp(i * lanes, 1, lanes)
+                T.buffer_store(y, y[row, place] * tirx.Broadcast(scalar[0], lanes), [row, place])
+            with T.serial(whole * lanes, form.classes) as i:
+                T.buffer_store(y, y[row, i] * scalar[0], [row, i])
 
     return build(body)

@@ -129,7 +129,7 @@ def other_layers(net: LayerNetwork, dtype: DType) -> None:
     real_clamps = (Clamp(-1.5, 2.0), Clamp(high=1.0), Clamp(low=0.5))
     for clamp in real_clamps if dtype == "float32" else (net.clamp("relu6", a),):
         same(net, Clip(name=net.name("clip"), inputs=(a.name,), output=net.name("clip"), clamp=clamp))
-    for shape, scale, beta in (((1, 2), 0.1, 1.0), ((1, 21), 0.03, 1.0), ((1, 2, 3, 5), 0.05, 1.7)):
+    for shape, scale, beta in (((1, 2), 0.1, 1.0), ((1, 21), 0.03, 1.0), ((1, 2, 3, 9), 0.05, 1.7)):
         name = net.name("softmax")
         x = net.feed(shape, dtype, None if dtype == "float32" else per_tensor(scale, 3))
         net.tensor(name, shape, dtype, 1 / 256, -128 if dtype == "int8" else 0)

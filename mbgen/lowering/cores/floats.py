@@ -9,7 +9,7 @@ import numpy as np
 
 from mbgen.graph import Conv2D, DepthwiseConv2D, Graph, WeightedLayer
 from mbgen.intrinsics import neon_depthwise
-from mbgen.lowering import conv, depthwise, gemm, micro
+from mbgen.lowering import conv, depthwise, gemm, micro, softmax
 from mbgen.lowering.prepared import Context, Prepared
 from mbgen.lowering.tiling import panels
 from mbgen.lowering.weighted import (
@@ -24,7 +24,7 @@ from mbgen.lowering.weighted import (
     taps_inside,
     window_facts,
 )
-from mbgen.schedules.columns import columns_of, columns_space
+from mbgen.schedules.columns import LANES, columns_of, columns_space
 from mbgen.schedules.micro import has_cuts, micro_costs, micro_space, microtiles
 
 
@@ -114,6 +114,13 @@ def prepare_depthwise(layer: DepthwiseConv2D, graph: Graph, context: Context) ->
     if row is not None and centred and "neon" in context.target.instruction_set:
         return prepared(neon_depthwise.LANES, "depthwise rows", lambda: depthwise.define_row(form, row), "default")
     return None
+
+
+def prepare_softmax(form: softmax.Rows, context: Context) -> Prepared | None:
+    """Softmax in vectors; None on bytes, with fewer classes than one has, or where the core has no exponential."""
+    if form.kind != "float" or form.classes < LANES or "avx2" not in context.target.instruction_set:
+        return None
+    return Prepared("softmax", form, f"vectors of {LANES}", lambda: softmax.define_vectors(form, LANES), {})
 
 
 def _is_float(layer: WeightedLayer, graph: Graph) -> bool:
