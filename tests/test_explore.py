@@ -168,7 +168,6 @@ def test_cores_with_cost_models() -> None:
     assert {name: keys for name, keys in found.items() if keys} == {
         "cortex-a72": {"float32 whole", "int8 whole"},
         "cortex-m4": {"int8 bands"},
-        "cortex-m7": {"int8 bands"},
         "cortex-m55": {"int8 rows", "int8 whole"},
     }
 
