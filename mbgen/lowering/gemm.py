@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,15 +57,21 @@ def define(form: Gemm, tile: Tile) -> tirx.PrimFunc:
                 T.buffer_store(acc, bias[oc_0, oc_1], place)
             factor = widened(w[oc_0, k, oc_1], form.weight_dtype, form.weight_zero_point)
             T.buffer_store(acc, acc[place] + widened(x[m, k], form.dtype, 0) * factor, place)
-        with grid("output", {"oc_0": columns, "row_0": rows, **inner}) as (oc_0, row_0, row_1, oc_1):
-            place = [oc_0, row_0, row_1, oc_1]
-            m, n = start(row_0, form.m, tile.mr) + row_1, start(oc_0, form.n, tile.nr) + oc_1
-            T.reads(acc[place], *(array[oc_0, oc_1] for array in arrays))
-            T.writes(y[m, n])
-            finished = form.epilogue.finish(acc[place], tuple(array[oc_0, oc_1] for array in arrays))
-            T.buffer_store(y, finished, [m, n])
+        output_block(form, acc, arrays, y)
 
     return build(body)
+
+
+def output_block(form: Gemm, acc: Any, arrays: Sequence[Any], y: Any) -> None:
+    """The block "output": sums in tiles `acc[oc_0, row_0, row_1, oc_1]` to elements of `y`."""
+    columns, rows, mr, nr = (int(extent) for extent in acc.shape)
+    with grid("output", {"oc_0": columns, "row_0": rows, "row_1": mr, "oc_1": nr}) as (oc_0, row_0, row_1, oc_1):
+        place = [oc_0, row_0, row_1, oc_1]
+        m, n = start(row_0, form.m, mr) + row_1, start(oc_0, form.n, nr) + oc_1
+        T.reads(acc[place], *(array[oc_0, oc_1] for array in arrays))
+        T.writes(y[m, n])
+        finished = form.epilogue.finish(acc[place], tuple(array[oc_0, oc_1] for array in arrays))
+        T.buffer_store(y, finished, [m, n])
 
 
 def schedule(function: tirx.PrimFunc, form: Gemm, tile: Tile) -> tirx.PrimFunc:

@@ -13,7 +13,7 @@ from tvm import s_tir, tirx
 
 from mbgen.graph import Array
 from mbgen.lowering.builder import T, build, grid, local, parameter
-from mbgen.lowering.gemm import Gemm
+from mbgen.lowering.gemm import Gemm, output_block
 from mbgen.lowering.tiling import panels, start
 from mbgen.lowering.tir import helper
 from mbgen.schedules.pairs import PairTile
@@ -63,13 +63,7 @@ def define(form: Gemm, tile: PairTile) -> tirx.PrimFunc:
             T.buffer_store(
                 acc, helper("dot_pair_i32", "int32", acc[place], x_pairs[row_0, row_1, step], weights), place
             )
-        with grid("output", {"oc_0": columns, "row_0": rows, **inner}) as (oc_0, row_0, row_1, oc_1):
-            place = [oc_0, row_0, row_1, oc_1]
-            m, n = start(row_0, form.m, tile.mr) + row_1, start(oc_0, form.n, tile.nr) + oc_1
-            T.reads(acc[place], *(array[oc_0, oc_1] for array in arrays))
-            T.writes(y[m, n])
-            finished = form.epilogue.finish(acc[place], tuple(array[oc_0, oc_1] for array in arrays))
-            T.buffer_store(y, finished, [m, n])
+        output_block(form, acc, arrays, y)
 
     return build(body)
 
