@@ -97,7 +97,8 @@ def _pack_triples(dtype: str) -> Helper:
         "add %[y], %[y], %[skip]",
     ]
     lines += ["subs %[left], %[left], #1", "bne 1b"]
-    outputs = ['[x] "+r"(x)', '[y] "+r"(y)', '[left] "+r"(triples)', '[i] "=&l"(i)', '[j] "=&l"(j)']
+    # early clobbers: an input of the same value must not share a register that is counted down
+    outputs = ['[x] "+&r"(x)', '[y] "+&r"(y)', '[left] "+&r"(triples)', '[i] "=&l"(i)', '[j] "=&l"(j)']
     outputs += [f'[{one}] "=&r"({one})' for one in "abc"]
     inputs = [
         '[pitch] "r"(pitch)',
@@ -321,8 +322,8 @@ _BLOCK = Helper(
                 "3:",
             ],
             [
-                *(f'[{one}] "+r"({one})' for one in ("w0", "w1", "w2", "w3", "y")),
-                '[twos] "+l"(twos)',
+                *(f'[{one}] "+&r"({one})' for one in ("w0", "w1", "w2", "w3", "y")),
+                '[twos] "+&l"(twos)',
                 *(f'[{one}] "=&r"({one})' for one in "abcd"),
             ],
             ['[odd] "l"(odd)'],
