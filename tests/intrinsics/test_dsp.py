@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mbgen.graph import INTEGER_RANGE, Array
-from mbgen.intrinsics import HELPERS, closure, dsp_bytes, dsp_runs
+from mbgen.intrinsics import HELPERS, closure, dsp_bytes, dsp_row, dsp_runs
 from mbgen.intrinsics.dsp import (
     FIELD_BITS,
     TILES,
@@ -27,7 +27,7 @@ from tests.support.tools import require_target
 RANDOM = np.random.default_rng(0)
 C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int32": "int32_t", "int64": "int64_t", "uint16": "uint16_t"}
 ROUNDS = 8
-NAMES = TILES | {helper.name for helper in (*dsp_bytes.DSP_BYTES, *dsp_runs.DSP_RUNS)}
+NAMES = TILES | {helper.name for helper in (*dsp_bytes.DSP_BYTES, *dsp_runs.DSP_RUNS, *dsp_row.DSP_ROW)}
 
 Trial = tuple[dict[str, Array], str, Array]  # arrays by name, the call, and what it must leave in `got`
 
@@ -154,7 +154,28 @@ def byte_products(mr: int, nr: int, dtype: str) -> Trial:
     return {"x": x, "w": dsp_bytes.pack(w), "start": start}, call, expected.astype(np.int32)
 
 
+def row_bytes(dtype: str) -> Trial:
+    """The first two bytes are those whose words are the least and greatest."""
+    low, high = INTEGER_RANGE[dtype]
+    x = RANDOM.integers(low, high, 48, np.dtype(dtype), endpoint=True)
+    x[:4] = low, high, high, low
+    call = f"tile_row_words_{'u8' if dtype == 'uint8' else 's8'}(got, x, {x.size});"
+    return {"x": x}, call, dsp_row.row_words(x)
+
+
+def row(dtype: str) -> Trial:
+    x = RANDOM.integers(*INTEGER_RANGE[dtype], 48, np.dtype(dtype), endpoint=True)
+    w, start = RANDOM.integers(-127, 128, (4, x.size)), RANDOM.integers(-1000, 1000, 4, np.int32)
+    call = f"for (int i = 0; i < 4; i++) {{ got[i] = start[i]; }} tile_row_sums(got, x, w, {x.size});"
+    given = {"x": dsp_row.row_words(x), "w": dsp_row.row_weights(w), "start": start}
+    return given, call, dsp_row.row_sums(x, w, start)
+
+
 TRIALS: dict[str, Callable[[], Trial]] = {
+    "row_words_s8": lambda: row_bytes("int8"),
+    "row_words_u8": lambda: row_bytes("uint8"),
+    "row_sums of int8": lambda: row("int8"),
+    "row_sums of uint8": lambda: row("uint8"),
     "packed_sums of 77": lambda: sums(77, 1),
     "packed_sums of 3 x 9": lambda: sums(9, 3),
     "packed_sums_ahead of 77": lambda: sums(77, 1, "_ahead"),

@@ -11,7 +11,8 @@ from mbgen.exact_scale import FAR
 from mbgen.graph import INTEGER_RANGE, Array, Conv2D, Dense, DepthwiseConv2D, Graph, WeightedLayer
 from mbgen.intrinsics import dsp_byte_depthwise, dsp_byte_gemm
 from mbgen.intrinsics.dsp import FIELD_BITS
-from mbgen.lowering import byte_depthwise, byte_gemm, byte_triples
+from mbgen.intrinsics.dsp_row import CHANNELS
+from mbgen.lowering import byte_depthwise, byte_gemm, byte_row, byte_triples
 from mbgen.lowering.epilogue import weighted_epilogue
 from mbgen.lowering.prepared import Context, Prepared
 from mbgen.lowering.rescale import Sums, levels, sums
@@ -165,17 +166,18 @@ def _pairs(layer: WeightedLayer, graph: Graph, context: Context) -> Prepared:
     (x,), output = graph.layer_inputs(layer), graph.layer_output(layer)
     weights = matrix(layer, graph)
     n, k = weights.shape
+    over, rows = sums(layer, graph, 0, *INTEGER_RANGE[x.dtype]), gemm_rows(layer, graph, context)
+    if byte_row.serves(over, rows):
+        return _row(layer, graph, weights)
     chosen = context.choose(byte_space(gemm_facts(layer, graph, context)))
     mr, nr = byte_tile(chosen.point)
     epilogue, arrays = weighted_epilogue(layer, graph)
     shift, start = None, bias(layer, graph, folded=True)
     if epilogue.kind != "single":
-        over = sums(layer, graph, 0, *INTEGER_RANGE[x.dtype])
         made = levels(layer, graph, over, np.zeros(n, np.int64), np.full(n, 1 << 18))
         if made.scales is not None and not any(made.patches):
             shift, start = made.shift, (start.astype(np.int64) + made.offset).astype(np.int32)
             arrays = {"multiplier": made.scales[:, 0], "addend": made.scales[:, 1]}
-    rows = gemm_rows(layer, graph, context)
     form = byte_gemm.ByteGemm(rows, n, k, mr, nr, x.dtype, shift, lowest(layer, output), epilogue)
     return Prepared(
         gemm_family(layer),
@@ -191,3 +193,19 @@ def _pairs(layer: WeightedLayer, graph: Graph, context: Context) -> Prepared:
         ),
         chosen.source,
     )
+
+
+def _row(layer: WeightedLayer, graph: Graph, weights: Array) -> Prepared:
+    """A dense layer on one row."""
+    (x,) = graph.layer_inputs(layer)
+    n, k = weights.shape
+    epilogue, arrays = weighted_epilogue(layer, graph)
+    form = byte_row.ByteRow(n, k, x.dtype, epilogue)
+    words, starts = byte_row.pack(weights, bias(layer, graph, folded=True), x.dtype)
+    found = {
+        "weights": (words, f"weights [{n}][{k}] in panels of 4 output channels, eight k a step"),
+        "bias": (starts, "starts"),
+    }
+    found |= {role: (panels(values, CHANNELS), role) for role, values in arrays.items()}
+    schedule = "a row of bytes, 4 channels at a time"
+    return Prepared(gemm_family(layer), form, schedule, lambda: byte_row.define(form), found)
