@@ -364,8 +364,11 @@ def bench_command(
 @click.argument("directory", type=EXISTING_DIRECTORY)
 @click.option("--inputs", type=EXISTING_PATH, help="Images to verify with: a file or a folder, or .npy/.npz.")
 @click.option("--float-model", type=EXISTING_FILE, help="The .onnx or .tflite that a quantised library came from.")
+@click.option("--journal", type=EXISTING_FILE, help="That of the tuning run, to show every trial that it measured.")
 @json_option
-def report_command(*, directory: Path, inputs: Path | None, float_model: Path | None, as_json: bool) -> int:
+def report_command(
+    *, directory: Path, inputs: Path | None, float_model: Path | None, journal: Path | None, as_json: bool
+) -> int:
     """Measure and verify the library in DIRECTORY and put what was found into its report.html.
 
     The page needs no network: it can be sent to others as it is. With --float-model it shows what quantisation costs.
@@ -373,11 +376,12 @@ def report_command(*, directory: Path, inputs: Path | None, float_model: Path | 
     \b
     Example:
       mbgen report mobilenet_v1_025_224
+      mbgen report person --journal tuned/cortex-m4/tune.journal
     """
     from mbgen.report.gather import gather, write_report
 
     with show_progress() as progress:
-        facts = gather(directory, inputs, float_model, progress)
+        facts = gather(directory, inputs, float_model, progress, journal)
         path = write_report(directory, facts)
     if as_json:
         print_json({"report": str(path), "facts": dataclasses.asdict(facts)})

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mbgen.graph import Array
+from mbgen.schedules.records import Record
 
 
 @dataclass(frozen=True, order=True)
@@ -118,3 +119,12 @@ class LoweredNetwork:
     @property
     def constant_bytes(self) -> int:
         return sum(constant.nbytes for constant in self.constants)
+
+
+@dataclass(frozen=True, eq=False)
+class Tuned:
+    """A kernel whose schedule came from a record; `default` is the kernel without it, where it is kept to compare."""
+
+    kernel: str  # symbol
+    record: Record
+    default: Kernel | None = field(default=None, repr=False)

@@ -117,13 +117,14 @@ def compile_model(options: CompileOptions, progress: Progress) -> Network:
     planned = plan_model(options, progress)
     source, target, graph = planned.source, planned.target, planned.graph
     step(4)
-    from mbgen.lowering import lower  # TVM takes a second to import
+    from mbgen.lowering import lower, tuned_kernels  # TVM takes a second to import
 
     name = options.name or source.name
     flash, small = options.flash or target.flash, options.optimize == "flash"
     lowered = lower(graph, planned.plan, target, name, choose_from(records), options.threads, small)
     if not small and flash is not None and lowered.constant_bytes > flash:
-        lowered = lower(graph, planned.plan, target, name, choose_from(records), options.threads, small=True)
+        small = True
+        lowered = lower(graph, planned.plan, target, name, choose_from(records), options.threads, small)
     check_flash(lowered.constant_bytes, source, flash, target)
     step(5)
     nominal = {layer.name: macs(layer, source.graph) for layer in source.graph.layers}
@@ -151,6 +152,7 @@ def compile_model(options: CompileOptions, progress: Progress) -> Network:
         test_output=output.reshape(-1),
         reference=source.reference,
         predicted=predict(target.name, graph, planned.plan) if options.threads == 1 else None,
+        tuned=tuned_kernels(lowered, records, graph, planned.plan, target, name, options.threads, small),
     )
 
 

@@ -552,7 +552,7 @@ def spaces(options: CompileOptions) -> dict[str, Space]:
 
 
 def record(space: Space, point: Point) -> Record:
-    return Record(space.family, space.facts, point, 1, 2, "instructions", 3, "0.1")
+    return Record(space.family, space.facts, point, 1, 2, "instructions", 3, ((1, 2), (2, 1)), "0.1")
 
 
 def test_schedules_come_from_the_records_that_are_given(tmp_path: Path) -> None:
@@ -573,6 +573,12 @@ def test_schedules_come_from_the_records_that_are_given(tmp_path: Path) -> None:
     assert "default" in sources
     content = json.loads(render(network).files["manifest.json"])
     assert content["records"] == hashlib.sha256(digest.encode()).hexdigest()
+    assert [one["record"] for one in content["tuning"]] == [record(tuned, point).document] * len(content["tuning"])
+    assert len(content["tuning"]) == sum(source != "default" for source in sources)
+    kernels = {kernel.symbol: kernel for kernel in network.lowered.kernels}
+    for one in content["tuning"]:
+        assert one["default"]["schedule"] != kernels[one["kernel"]].schedule
+        assert one["default"]["body"] != kernels[one["kernel"]].body
     assert str(tmp_path) not in json.dumps(content)
     again = compiled(small("cortex-m0plus", records=tmp_path))
     assert render(again).files == render(network).files

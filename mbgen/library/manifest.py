@@ -15,6 +15,7 @@ from typing import Any
 
 import mbgen
 from mbgen.graph import Conv2D, Graph, Layer, Tensor, is_pointwise, macs, parameters
+from mbgen.kernel import Tuned
 from mbgen.library.network import Network, Place
 from mbgen.schedules.records import records_hash
 
@@ -61,6 +62,7 @@ def description(network: Network, generator: Mapping[str, str]) -> Json:
         "stack_bytes": None,
         "predicted": None if network.predicted is None else asdict(network.predicted),
         "records": records_hash(kernel.schedule_source for kernel in network.lowered.kernels),
+        "tuning": [_tuned(one) for one in network.tuned],
         "removed": [asdict(removal) for removal in network.rewrites.removals],
         "layers": _layers(network),
         "buffers": [
@@ -128,6 +130,13 @@ def _banded(network: Network, layer: Layer) -> Json:
             tiles = {"starts": list(band.tiles.starts), "columns": band.tiles.columns}
             return {"storage": None if storage is None else asdict(storage), "tiles": tiles}
     return {"storage": None, "tiles": None}
+
+
+def _tuned(tuned: Tuned) -> Json:
+    """A kernel's record, and what its default schedule makes of it where that is kept."""
+    default = tuned.default
+    compared = None if default is None else {"schedule": default.schedule, "body": default.body}
+    return {"kernel": tuned.kernel, "record": tuned.record.document, "default": compared}
 
 
 def _layers(network: Network) -> Iterable[Json]:

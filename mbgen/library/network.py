@@ -15,7 +15,7 @@ import numpy as np
 
 from mbgen.costs import Prediction
 from mbgen.graph import ITEM_BYTES, Array, Graph, Layer, Reshape, Tensor, macs
-from mbgen.kernel import ActivationArgument, Call, Constant, Kernel, LoweredNetwork, Scalar, WindowArgument
+from mbgen.kernel import ActivationArgument, Call, Constant, Kernel, LoweredNetwork, Scalar, Tuned, WindowArgument
 from mbgen.library.identifiers import check_name
 from mbgen.passes.simplify import Removal
 from mbgen.plan import Plan
@@ -102,6 +102,7 @@ class Network:
     test_output: Array = field(repr=False)
     reference: tuple[str, bytes] | None = field(default=None, repr=False)
     predicted: Prediction | None = None
+    tuned: tuple[Tuned, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", MappingProxyType(dict(sorted(self.options.items()))))

@@ -7,14 +7,14 @@ kernel, which is named after the first of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tvm import tirx
 
 from mbgen import numerics
 from mbgen.errors import UnsupportedError
-from mbgen.graph import AveragePool2D, Conv2D, DepthwiseConv2D, Graph, Layer, Reshape, Tensor, WeightedLayer
+from mbgen.graph import AveragePool2D, Conv2D, DepthwiseConv2D, Graph, Layer, Reshape, Tensor, WeightedLayer, macs
 from mbgen.kernel import (
     ActivationArgument,
     Argument,
@@ -25,6 +25,7 @@ from mbgen.kernel import (
     LoweredNetwork,
     Parameter,
     Scalar,
+    Tuned,
     WindowArgument,
 )
 from mbgen.lowering import bands, tir
@@ -32,8 +33,11 @@ from mbgen.lowering.layers import prepare
 from mbgen.lowering.prepared import Context, Prepared
 from mbgen.lowering.printer import print_body
 from mbgen.plan import Plan
+from mbgen.schedules.records import Record, find_record
 from mbgen.schedules.space import Choose, default_schedule
 from mbgen.target import Target
+
+COMPARED = 3  # tuned kernels whose default is kept beside them, for the report
 
 
 def lower(
@@ -62,8 +66,9 @@ def lower(
         kernel = kernels.get((prepared.form, prepared.schedule))
         if kernel is None:
             symbol = f"{name}_{layer.name}_{_OPERATIONS[prepared.family]}"
+            shared = threads > 1 and layer.name not in plan.rows
             kernel = kernels[prepared.form, prepared.schedule] = _kernel(
-                prepared, layer, graph, target, name, symbol, threads > 1 and layer.name not in plan.rows
+                prepared, layer, graph, target, name, symbol, shared
             )
         symbols = {role: f"{name}_{layer.name}_{role}" for role in prepared.constants}
         for role, (data, summary) in prepared.constants.items():
@@ -78,6 +83,41 @@ def lower(
         prepared = bands.prepare_rows(first, graph)
         packing = _kernel(prepared, first, graph, target, name, f"{name}_{first.name}_pack")
     return LoweredNetwork(tuple(kernels.values()), tuple(calls), tuple(constants), packing)
+
+
+def tuned_kernels(
+    lowered: LoweredNetwork,
+    records: Sequence[Record],
+    graph: Graph,
+    plan: Plan,
+    target: Target,
+    name: str,
+    threads: int = 1,
+    small: bool = False,
+) -> tuple[Tuned, ...]:
+    """The kernels with schedules from `records`, those with the most work first; arguments as `lower` had them.
+
+    COMPARED of those whose schedule is not the default's have the default's kernel beside them.
+    """
+    kernels = {kernel.symbol: kernel for kernel in lowered.kernels}
+    layers = {layer.name: layer for layer in graph.layers}
+    served: dict[str, list[Layer]] = {}
+    for call in lowered.calls:
+        served.setdefault(call.kernel, []).append(layers[call.layer])
+    tuned: list[Tuned] = []
+    compared = 0
+    for symbol in sorted(served, key=lambda one: -sum(macs(layer, graph) for layer in served[one])):
+        record, layer = find_record(records, kernels[symbol].schedule_source), served[symbol][0]
+        default = None
+        if record is not None and compared < COMPARED:
+            prepared = prepare_planned(layer, graph, plan, target, default_schedule, small)
+            if prepared.schedule != kernels[symbol].schedule:
+                shared = threads > 1 and layer.name not in plan.rows
+                default = _kernel(prepared, layer, graph, target, name, symbol, shared)
+                compared += 1
+        if record is not None:
+            tuned.append(Tuned(symbol, record, default))
+    return tuple(tuned)
 
 
 def prepare_planned(

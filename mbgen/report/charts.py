@@ -203,19 +203,19 @@ def roofline(points: Sequence[Point], peak: float, bytes_per_cycle: float, kinds
     return _draw(6.5, 3.8, paint, "each layer under the core's roofline")
 
 
-def search(figures: Sequence[float | None], best: Sequence[float | None], default: float | None, unit: str) -> str:
-    """A tuning run: every trial's figure, the best so far, and the default schedule's."""
+def search(figures: Sequence[tuple[int, float]], best: Sequence[tuple[int, float]], default: float, unit: str) -> str:
+    """A tuning run: figures by the number of their trial, the best so far, and the default schedule's."""
+
+    from matplotlib.ticker import MaxNLocator
 
     def paint(axes: Axes) -> None:
-        done = [(number, figure) for number, figure in enumerate(figures, 1) if figure is not None]
-        axes.scatter([number for number, _ in done], [figure for _, figure in done], color=SERIES[1], s=8, linewidth=0)
-        line = [(number, figure) for number, figure in enumerate(best, 1) if figure is not None]
-        axes.step([n for n, _ in line], [f for _, f in line], color=SERIES[0], where="post", label="best so far")
-        if default is not None:
-            axes.axhline(default, color=_INK, linestyle="--", linewidth=0.8, label="default schedule")
+        axes.scatter([n for n, _ in figures], [f for _, f in figures], color=SERIES[1], s=8, linewidth=0)
+        axes.step([n for n, _ in best], [f for _, f in best], color=SERIES[0], where="post", label="best so far")
+        axes.axhline(default, color=_INK, linestyle="--", linewidth=0.8, label="default schedule")
         axes.set_xlabel("trial")
         axes.set_ylabel(unit)
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.4g}")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1000 else f"{value:,.4g}")
         axes.grid()
         axes.legend()
 

@@ -33,34 +33,52 @@ class Costs:
 
 
 @dataclass(frozen=True)
+class Code:
+    """A schedule in words, the C that it gives, and the assembly of the longest innermost loop; None: not compiled."""
+
+    schedule: str
+    c_text: str
+    assembly: str | None
+
+
+@dataclass(frozen=True)
 class HotLoop:
-    """The innermost loop of a kernel that costs most: the kernel's C text and the loop's assembly."""
+    """A kernel that costs most; `default` is its code without the record, where that is another and known."""
 
     kernel: str
     layer: str
-    schedule: str
     source: str  # "default" or the record that the schedule came from
-    c_text: str
-    assembly: str
+    code: Code
+    default: Code | None = None
 
 
 @dataclass(frozen=True)
 class Trials:
-    """The search of one kernel's schedule: each trial's figure in order, None where it failed."""
+    """The search of one kernel's schedule: how many points were measured, and the figures that are known of them.
+
+    `figures` are pairs of a trial's number, from 1, and what one call of the kernel takes. A record keeps those that
+    were the best so far, a journal all but failures.
+    """
 
     kernel: str
+    source: str  # the record that the schedule came from
     unit: str
-    figures: tuple[float | None, ...]
-    default: float | None
+    count: int
+    figures: tuple[tuple[int, float], ...]
+    default: float
 
     @property
-    def best(self) -> tuple[float | None, ...]:
-        """The best figure so far after each trial."""
-        best: list[float | None] = []
-        for figure in self.figures:
-            last = best[-1] if best else None
-            best.append(last if figure is None else figure if last is None else min(last, figure))
-        return tuple(best)
+    def best(self) -> tuple[tuple[int, float], ...]:
+        """The best figure so far, at the trials where it fell and at the last."""
+        steps: list[tuple[int, float]] = []
+        for number, figure in self.figures:
+            if not steps or figure < steps[-1][1]:
+                steps.append((number, figure))
+        return (*steps, *((self.count, figure) for _, figure in steps[-1:]))
+
+    @property
+    def least(self) -> float:
+        return min(figure for _, figure in self.figures)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,14 @@ from mbgen.library.manifest import MANIFEST, file_entry, manifest_text
 from mbgen.library.measured import TIME_ROW, measured_time, record
 from mbgen.library.render import Library
 from mbgen.measuring.measurement import MEANINGS
-from mbgen.report.facts import Costs, Facts, HotLoop, LayerCost, Noise
+from mbgen.report.facts import Code, Costs, Facts, HotLoop, LayerCost, Noise, Trials
 from mbgen.report.listing import Listing, read_listing
 from mbgen.report.noise import signal_to_noise
 from mbgen.report.page import render_report
 from mbgen.running import read_manifest
+from mbgen.schedules.space import kernel_key
 from mbgen.target import load_target
+from mbgen.tuning.journal import read_figures
 from mbgen.verify import Progress, verify
 
 REPORT = "report.html"
@@ -29,10 +31,17 @@ ROLE = "report"  # of that file in the manifest
 SHOWN_LOOPS = 6  # kernels whose code is shown, those with the most work first
 
 
-def gather(directory: Path, inputs: Path | None, float_model: Path | None, progress: Progress) -> Facts:
+def gather(
+    directory: Path,
+    inputs: Path | None,
+    float_model: Path | None,
+    progress: Progress,
+    journal: Path | None = None,
+) -> Facts:
     """All facts of the library in `directory`, verified with `inputs` or made-up pictures.
 
-    `float_model` is what a quantised library is compared with for its noise. Errors as `verify`.
+    `float_model` is what a quantised library is compared with for its noise, `journal` that of the run that tuned it.
+    Errors as `verify`.
     """
     manifest = read_manifest(directory)
     progress("reading the kernels", 0, 1)
@@ -52,6 +61,7 @@ def gather(directory: Path, inputs: Path | None, float_model: Path | None, progr
         costs=costs,
         verification=document,
         hot_loops=_hot_loops(manifest, listing),
+        trials=trials(manifest, None if journal is None else read_figures(journal)),
         noise=noise,
         code_bytes=listing.code_bytes,
         peak_macs=target.peak_macs.get(_summed(manifest)),
@@ -83,24 +93,51 @@ def _hot_loops(manifest: Mapping[str, Any], listing: Listing) -> tuple[HotLoop, 
         if layer["kernel"] in listing.c_text and layer["kernel"] in listing.assembly:
             work[layer["kernel"]] = work.get(layer["kernel"], 0) + layer["macs_executed"]
             first.setdefault(layer["kernel"], layer)
+    defaults = {
+        tuned["kernel"]: Code(
+            tuned["default"]["schedule"],
+            listing.default_c_text[tuned["kernel"]],
+            listing.default_assembly.get(tuned["kernel"]),
+        )
+        for tuned in manifest["tuning"]
+        if tuned["kernel"] in listing.default_c_text
+    }
     chosen = sorted(work, key=lambda kernel: -work[kernel])[:SHOWN_LOOPS]
     return tuple(
         HotLoop(
             kernel=kernel,
             layer=first[kernel]["name"],
-            schedule=first[kernel]["schedule"],
             source=first[kernel]["schedule_source"],
-            c_text=listing.c_text[kernel],
-            assembly=listing.assembly[kernel],
+            code=Code(first[kernel]["schedule"], listing.c_text[kernel], listing.assembly[kernel]),
+            default=defaults.get(kernel),
         )
         for kernel in chosen
     )
 
 
+def trials(manifest: Mapping[str, Any], journal: Mapping[str, Sequence[float | None]] | None = None) -> list[Trials]:
+    """The searches behind a library's schedules: what their records keep, or all that a `journal` has of them.
+
+    `journal` maps kernels' keys to the figures of their trials in order, None for failures.
+    """
+    sources = {layer["kernel"]: layer["schedule_source"] for layer in manifest["layers"]}
+    found = []
+    for tuned in manifest["tuning"]:
+        record = tuned["record"]
+        count, figures = record["trials"], [(number, figure) for number, figure in record["improvements"]]
+        measured = (journal or {}).get(kernel_key(record["family"], record["facts"]))
+        if measured is not None and any(figure is not None for figure in measured):
+            count = len(measured)
+            figures = [(number, figure) for number, figure in enumerate(measured, 1) if figure is not None]
+        kernel = tuned["kernel"]
+        found.append(Trials(kernel, sources[kernel], record["unit"], count, tuple(figures), record["default_figure"]))
+    return found
+
+
 def add_report(library: Library) -> Library:
     """The library with the report of what is known without building it."""
     manifest = json.loads(library.files[MANIFEST])
-    page = render_report(Facts(manifest))
+    page = render_report(Facts(manifest, trials=trials(manifest)))
     entries = [*manifest["files"], file_entry(REPORT, ROLE, page)]
     listed = manifest | {"files": sorted(entries, key=lambda entry: str(entry["path"]))}
     return Library(library.name, dict(library.files) | {REPORT: page, MANIFEST: manifest_text(listed)})

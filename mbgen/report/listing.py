@@ -41,6 +41,8 @@ class Listing:
     c_text: Mapping[str, str]
     assembly: Mapping[str, str]  # of the longest innermost loop; the whole kernel where there is none
     code_bytes: Mapping[str, int]
+    default_c_text: Mapping[str, str]  # of tuned kernels, as their default schedules make them, where that is known
+    default_assembly: Mapping[str, str]  # of these, where the library has all helpers that they call
 
 
 def read_listing(directory: Path) -> Listing:
@@ -49,19 +51,57 @@ def read_listing(directory: Path) -> Listing:
     target = load_target(manifest["target"]["name"])
     source = directory / "src" / f"{manifest['name']}_kernels.c"
     flags = [*manifest["target"]["c_flags"], "-I", str(directory / "include"), "-I", str(directory / "src")]
+    kernels = {layer["kernel"] for layer in manifest["layers"] if layer["kernel"] is not None}
+    text = source.read_text(encoding="ascii")
+    c_text = _c_functions(text, kernels)
+    defaults = {
+        tuned["kernel"]: _with_body(c_text[tuned["kernel"]], tuned["kernel"], tuned["default"]["body"])
+        for tuned in manifest["tuning"]
+        if tuned["default"] is not None and tuned["kernel"] in c_text
+    }
+    header = (directory / "src" / f"{manifest['name']}_internal.h").read_text(encoding="ascii")
+    known = {
+        symbol: made
+        for symbol, made in defaults.items()
+        if _calls(made, manifest["name"]) <= {symbol, *_calls(header, manifest["name"])}
+    }
     with tempfile.TemporaryDirectory(prefix="mbgen-") as name:
         compiled = compile_object(target, source, Path(name) / "kernels.o", flags)
-        functions = parse_disassembly(disassemble(target, compiled))
-        sizes = _sizes(compiled)
-    kernels = {layer["kernel"] for layer in manifest["layers"] if layer["kernel"] is not None}
+        functions, sizes = parse_disassembly(disassemble(target, compiled)), _sizes(compiled)
+        others: dict[str, list[Instruction]] = {}
+        if known:
+            for symbol, made in known.items():
+                text = text.replace(c_text[symbol], made)
+            replaced = Path(name) / source.name
+            replaced.write_text(text, encoding="ascii")
+            others = parse_disassembly(
+                disassemble(target, compile_object(target, replaced, Path(name) / "defaults.o", flags))
+            )
     return Listing(
-        c_text=_c_functions(source.read_text(encoding="ascii"), kernels),
-        assembly={
-            symbol: "\n".join(instruction.text for instruction in hot_loop(functions[symbol]))
-            for symbol in sorted(kernels & functions.keys())
-        },
+        c_text=c_text,
+        assembly=_hot_assembly(functions, kernels),
         code_bytes={symbol: sizes[symbol] for symbol in sorted(kernels & sizes.keys())},
+        default_c_text=defaults,
+        default_assembly=_hot_assembly(others, set(known)),
     )
+
+
+def _hot_assembly(functions: Mapping[str, Sequence[Instruction]], symbols: set[str]) -> dict[str, str]:
+    return {
+        symbol: "\n".join(instruction.text for instruction in hot_loop(functions[symbol]))
+        for symbol in sorted(symbols & functions.keys())
+    }
+
+
+def _with_body(function: str, symbol: str, body: str) -> str:
+    """A function's definition with other statements, without the comment above it."""
+    head = function[function.index(f"void {symbol}(") :]
+    return f"{head[: head.index('{')]}{{\n{body}}}"
+
+
+def _calls(text: str, name: str) -> set[str]:
+    """Functions of the library's own that a text calls or defines."""
+    return set(re.findall(rf"\b{name}_\w+(?=\()", text))
 
 
 def parse_disassembly(text: str) -> dict[str, list[Instruction]]:

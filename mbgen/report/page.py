@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass
 
 from mbgen.graph import INTEGER_RANGE, ITEM_BYTES
 from mbgen.report import charts
-from mbgen.report.facts import Facts, Json
+from mbgen.report.facts import Code, Facts, Json
 from mbgen.templates import environment
 
+CHARTED = 6  # kernels whose trials are drawn
 KINDS = ("convolution", "depthwise", "pointwise", "pool", "dense", "other")
 _KIND_OF = {
     "conv2d": "convolution",
@@ -145,7 +146,7 @@ def _sections(facts: Facts) -> list[Section | None]:
         _costs(facts),
         _roofline(facts),
         _flash(facts),
-        *_searches(facts),
+        *_tuning(facts),
         _loops(facts),
         _quantization(facts.manifest),
         _noise(facts),
@@ -298,16 +299,48 @@ def _flash(facts: Facts) -> Section:
     return Section("flash", "Flash by layer", text, charts.bars(rows, "bytes", "flash by layer"))
 
 
-def _searches(facts: Facts) -> list[Section]:
-    return [
+def _tuning(facts: Facts) -> list[Section]:
+    """A table of all tuned kernels; trials against the best of those with the most work."""
+    if not facts.trials:
+        return []
+    layers = _first_layers(facts.manifest)
+    rows = [
+        (
+            one.kernel,
+            layers[one.kernel]["schedule"],
+            one.source,
+            f"{one.count:,}",
+            _amount(one.default, one.unit),
+            _amount(one.least, one.unit),
+            f"{1 - one.least / one.default:.1%}",
+        )
+        for one in facts.trials
+    ]
+    text = (
+        f"Kernels with schedules that were searched for this core, those with the most work first. Figures are "
+        f"{facts.trials[0].unit} of one call, of the kernel that the record was measured for."
+    )
+    head = ("kernel", "schedule", "from", "trials", "default", "best", "saved")
+    charted = [
         Section(
             f"tuning-{number}",
             f"Tuning of {one.kernel}",
-            f"{len(one.figures)} trials in {one.unit}.",
+            f"{one.count:,} trials in {one.unit}: the default schedule takes {_amount(one.default, one.unit)}, "
+            f"the best {_amount(one.least, one.unit)}.",
             charts.search(one.figures, one.best, one.default, one.unit),
         )
-        for number, one in enumerate(facts.trials, 1)
+        for number, one in enumerate(facts.trials[:CHARTED], 1)
     ]
+    return [Section("tuning", "Tuning", text, None, head, rows), *charted]
+
+
+def _first_layers(manifest: Json) -> dict[str, Json]:
+    """By kernel, the first layer that runs it."""
+    layers: dict[str, Json] = {}
+    for layer in manifest["layers"]:
+        if layer["kernel"] is not None:
+            layers.setdefault(layer["kernel"], layer)
+    return layers
 
 
 def _loops(facts: Facts) -> Section | None:
@@ -315,10 +348,20 @@ def _loops(facts: Facts) -> Section | None:
         return None
     folded = []
     for loop in facts.hot_loops:
-        words = f"{loop.kernel}: {loop.schedule} ({loop.source})"
-        folded += [(f"{words}, C", loop.c_text), (f"{words}, assembly of its longest innermost loop", loop.assembly)]
+        folded += _code(f"{loop.kernel}: {loop.code.schedule} ({loop.source})", loop.code)
+        if loop.default is not None:
+            folded += _code(f"{loop.kernel} by default: {loop.default.schedule}", loop.default)
     text = "The kernels that the most work goes through, as they stand in the library and as the compiler makes them."
+    if any(loop.default is not None for loop in facts.hot_loops):
+        text += " Behind a tuned one stands what its default schedule gives."
     return Section("loops", "Schedules and hot loops", text, folded=folded)
+
+
+def _code(words: str, code: Code) -> list[tuple[str, str]]:
+    shown = [(f"{words}, C", code.c_text)]
+    if code.assembly is not None:
+        shown.append((f"{words}, assembly of its longest innermost loop", code.assembly))
+    return shown
 
 
 def _quantization(manifest: Json) -> Section | None:

@@ -7,6 +7,7 @@ May not know TVM, layers or how a figure was measured.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -35,11 +36,14 @@ class Record:
     default_figure: float
     unit: str  # "cycles~" (a model's), "instructions" or "seconds"
     trials: int  # how many points were measured
+    improvements: tuple[tuple[int, float], ...]  # number and figure of each trial that was the best so far
     version: str  # of mbgen, whose space the point is from
 
     def __post_init__(self) -> None:
         for name in ("facts", "point"):
             object.__setattr__(self, name, MappingProxyType(dict(sorted(getattr(self, name).items()))))
+        improvements = tuple((number, figure) for number, figure in self.improvements)
+        object.__setattr__(self, "improvements", improvements)
 
     @property
     def key(self) -> str:
@@ -49,19 +53,22 @@ class Record:
     @property
     def line(self) -> str:
         """The record as JSON in one line; the same record gives the same line."""
-        return json.dumps(
-            {
-                "family": self.family,
-                "facts": dict(self.facts),
-                "point": dict(self.point),
-                "figure": self.figure,
-                "default_figure": self.default_figure,
-                "unit": self.unit,
-                "trials": self.trials,
-                "version": self.version,
-            },
-            allow_nan=False,
-        )
+        return json.dumps(self.document, allow_nan=False)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The record as JSON."""
+        return {
+            "family": self.family,
+            "facts": dict(self.facts),
+            "point": dict(self.point),
+            "figure": self.figure,
+            "default_figure": self.default_figure,
+            "unit": self.unit,
+            "trials": self.trials,
+            "improvements": [list(one) for one in self.improvements],
+            "version": self.version,
+        }
 
     @property
     def digest(self) -> str:
@@ -80,7 +87,8 @@ class Record:
 def choose_from(records: Iterable[Record]) -> Choose:
     """The kernel's own record, else the nearest of the same structure whose point is legal, else the default.
 
-    A record whose kernel is further away than NEAR does not serve.
+    A record whose kernel is further away than NEAR does not serve. One that found nothing better than its own kernel's
+    default says the same of the kernel's neighbours, whose defaults may be other points.
     """
     exact, alike = {}, dict[tuple[tuple[str, str], ...], list[Record]]()
     for record in records:
@@ -94,11 +102,17 @@ def choose_from(records: Iterable[Record]) -> Choose:
         others = [one for one in alike.get(space.structure, ()) if set(one.facts) == set(space.facts)]
         others = [one for one in others if one.distance(space.facts) <= math.log(NEAR)]
         for near in sorted(others, key=lambda one: (one.distance(space.facts), one.line)):
-            if space.reason(near.point) is None:
-                return Chosen(near.point, f"nearest record {near.digest}")
+            point = near.point if len(near.improvements) > 1 else space.default
+            if space.reason(point) is None:
+                return Chosen(point, f"nearest record {near.digest}")
         return default_schedule(space)
 
     return choose
+
+
+def find_record(records: Iterable[Record], source: str) -> Record | None:
+    """The record that a schedule's source names; None for a default."""
+    return next((one for one in records if source.rpartition(" ")[2] == one.digest), None)
 
 
 def records_hash(sources: Iterable[str]) -> str | None:
@@ -208,6 +222,15 @@ def _choices(value: Any) -> bool:
     return isinstance(value, dict) and all(_text(choice) or type(choice) is int for choice in value.values())
 
 
+def _steps(value: Any) -> bool:
+    """Trials that were the best so far: later ones with lesser figures."""
+    if not isinstance(value, list) or not all(isinstance(step, list) and len(step) == 2 for step in value):
+        return False
+    if not value or not all(_whole(number) and _figure(figure) for number, figure in value):
+        return False
+    return all(one[0] < other[0] and one[1] > other[1] for one, other in itertools.pairwise(value))
+
+
 _FIELDS: Mapping[str, Callable[[Any], bool]] = {
     "family": _text,
     "facts": _choices,
@@ -216,5 +239,6 @@ _FIELDS: Mapping[str, Callable[[Any], bool]] = {
     "default_figure": _figure,
     "unit": _text,
     "trials": _whole,
+    "improvements": _steps,
     "version": _text,
 }

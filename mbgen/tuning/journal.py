@@ -85,22 +85,48 @@ class Journal:
         whole = content.rfind(b"\n") + 1
         if whole < len(content):
             self._file.truncate(whole)
-        known = {}
-        for number, line in enumerate(content[:whole].splitlines(), 1):
-            try:
-                entry: dict[str, Any] = json.loads(line)
-                kernel, point, setting = entry.pop("kernel"), entry.pop("point"), entry.pop("setting")
-                outcome = Outcome(**entry)
-                if outcome.cause not in (None, *get_args(Cause)) or (outcome.figure is None) == (outcome.cause is None):
-                    raise ValueError("an outcome is a figure or a cause")
-                key = kernel, _spelled(point)
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
-                raise InputError(
-                    f"{self._path}:{number}: damaged journal ({error}); remove the line or give another --records"
-                ) from error
-            if setting == self._setting:
-                known[key] = outcome
-        return known
+        entries = _entries(self._path, content[:whole])
+        return {
+            (kernel, _spelled(point)): outcome
+            for kernel, point, outcome, setting in entries
+            if setting == self._setting
+        }
+
+
+def read_figures(path: Path) -> dict[str, tuple[float | None, ...]]:
+    """Figures by kernel in the order in which they were written, None for failures; of the last setting only.
+
+    InputError if the journal cannot be read or is damaged.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: the journal cannot be read ({error.strerror})") from error
+    entries = _entries(path, content[: content.rfind(b"\n") + 1])
+    figures: dict[str, list[float | None]] = {}
+    for kernel, _, outcome, setting in entries:
+        if setting == entries[-1][3]:
+            figures.setdefault(kernel, []).append(outcome.figure)
+    return {kernel: tuple(measured) for kernel, measured in figures.items()}
+
+
+def _entries(path: Path, content: bytes) -> list[tuple[str, Point, Outcome, dict[str, str]]]:
+    """Kernel, point, outcome and setting of each line."""
+    entries = []
+    for number, line in enumerate(content.splitlines(), 1):
+        try:
+            entry: dict[str, Any] = json.loads(line)
+            kernel, point, setting = entry.pop("kernel"), entry.pop("point"), entry.pop("setting")
+            outcome = Outcome(**entry)
+            if outcome.cause not in (None, *get_args(Cause)) or (outcome.figure is None) == (outcome.cause is None):
+                raise ValueError("an outcome is a figure or a cause")
+            _spelled(point)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise InputError(
+                f"{path}:{number}: damaged journal ({error}); remove the line or give another --records"
+            ) from error
+        entries.append((kernel, point, outcome, setting))
+    return entries
 
 
 def _spelled(point: Point) -> str:

@@ -36,6 +36,7 @@ class TunedKernel:
     default_figure: float | None
     unit: str
     trials: int
+    improvements: tuple[tuple[int, float], ...]  # number and figure of each trial that was the best so far
     failures: Mapping[Cause, int]
 
     @property
@@ -56,6 +57,7 @@ class TunedKernel:
             self.default_figure,
             self.unit,
             self.trials,
+            self.improvements,
             mbgen.__version__,
         )
 
@@ -240,8 +242,17 @@ def _kernel(state: _State) -> TunedKernel:
         default_figure=None if default is None else default.figure,
         unit="" if measured is None else measured.unit,
         trials=len(state.outcomes),
+        improvements=_improvements(outcome.figure for outcome in state.outcomes.values()),
         failures=_failures(state.outcomes.values()),
     )
+
+
+def _improvements(figures: Iterable[float | None]) -> tuple[tuple[int, float], ...]:
+    best: list[tuple[int, float]] = []
+    for number, figure in enumerate(figures, 1):
+        if figure is not None and (not best or figure < best[-1][1]):
+            best.append((number, figure))
+    return tuple(best)
 
 
 def _failures(outcomes: Iterable[Outcome]) -> dict[Cause, int]:

@@ -6,11 +6,9 @@ import json
 import re
 from typing import Any
 
-import pytest
-
 from mbgen.library import ModelInfo, render
 from mbgen.report import Facts, render_report
-from mbgen.report.facts import Costs, HotLoop, LayerCost, Noise, Trials
+from mbgen.report.facts import Code, Costs, HotLoop, LayerCost, Noise, Trials
 from tests.support.tiny_network import make_network
 
 HOSTILE = "<script>alert(1)</script></pre>&\"'"
@@ -41,8 +39,16 @@ def measured() -> Facts:
         manifest=document,
         costs=Costs("model cycles in the emulator", "cycles~", costs, sum(cost.cost for cost in costs)),
         verification=found,
-        hot_loops=[HotLoop(kernel, layers[0]["name"], "gemm mr=2", "default", "for (;;) {}", "subs r0, #1")],
-        trials=[Trials(kernel, "cycles~", (9.0, None, 4.0, 6.0), 8.0)],
+        hot_loops=[
+            HotLoop(
+                kernel,
+                layers[0]["name"],
+                "record 0123abcd",
+                Code("gemm mr=2", "for (;;) {}", "subs r0, #1"),
+                Code("gemm mr=1", "while (1) {}", "adds r0, #1"),
+            )
+        ],
+        trials=[Trials(kernel, "record 0123abcd", "cycles~", 5, ((1, 8.0), (3, 4.0), (4, 6.0)), 8.0)],
         noise=[Noise(layers[0]["name"], 31.5)],
         code_bytes={kernel: 128},
         peak_macs=2.0,
@@ -65,11 +71,15 @@ def test_page_of_a_float_library_has_no_ranges() -> None:
 
 
 def test_page_of_everything() -> None:
-    page = render_report(measured())
-    every = "network memory macs time roofline flash tuning-1 loops ranges noise numerics layers provenance"
+    facts = measured()
+    page = render_report(facts)
+    every = "network memory macs time roofline flash tuning tuning-1 loops ranges noise numerics layers provenance"
     assert sections(page) == every.split()
     text = page.decode()
-    assert "4 trials in cycles~." in text
+    assert "5 trials in cycles~: the default schedule takes 8, the best 4." in text
+    assert "<td>50.0%</td>" in text
+    assert text.index("while (1) {}") > text.index("for (;;) {}")
+    assert f"{facts.hot_loops[0].kernel} by default: gemm mr=1, assembly" in text
     assert "(25% of peak)" in text
     assert "Every layer passed: 3 inputs against the definition, runtime a runtime 1.0." in text
 
@@ -117,9 +127,9 @@ def test_facts_are_inside_as_json() -> None:
     assert inside["costs"]["unit"] == "cycles~"
 
 
-@pytest.mark.parametrize(
-    ("figures", "best"),
-    [((3.0, 2.0, 5.0), (3.0, 2.0, 2.0)), ((None, 4.0, None), (None, 4.0, 4.0)), ((), ())],
-)
-def test_best_so_far(figures: tuple[float | None, ...], best: tuple[float | None, ...]) -> None:
-    assert Trials("kernel", "seconds", figures, None).best == best
+def test_best_so_far_goes_on_to_the_last_trial() -> None:
+    assert Trials("kernel", "default", "cycles~", 9, ((1, 3.0), (2, 4.0), (5, 2.0)), 3.0).best == (
+        (1, 3.0),
+        (5, 2.0),
+        (9, 2.0),
+    )

@@ -39,7 +39,7 @@ def space(m: int, n: int = 8, dtype: str = "int8") -> Space:
 
 def record(m: int, n: int = 8, dtype: str = "int8", point: Mapping[str, Choice] | None = None) -> Record:
     facts: dict[str, Choice] = {"m": m, "n": n, "dtype": dtype}
-    return Record("gemm", facts, point or {"mr": 2, "nr": 2}, 70, 100, "cycles~", 12, "0.1")
+    return Record("gemm", facts, point or {"mr": 2, "nr": 2}, 70, 100, "cycles~", 12, ((1, 100), (5, 70)), "0.1")
 
 
 # --- choosing ------------------------------------------------------------------------------------------------------
@@ -68,9 +68,15 @@ def test_a_record_of_far_larger_extents_does_not_serve() -> None:
     assert choose_from([record(12, 16)])(space(4)).source == "default"
 
 
+def test_where_nothing_beat_a_default_the_neighbours_keep_theirs() -> None:
+    near = replace(record(5), figure=100, improvements=((1, 100),))
+    chosen = choose_from([near])(space(4))
+    assert (chosen.point, chosen.source) == (space(4).default, f"nearest record {near.digest}")
+
+
 def test_a_record_of_another_structure_does_not_serve() -> None:
     assert choose_from([record(4, dtype="float32")])(space(4)).source == "default"
-    other = Record("gemm", {"m": 4, "dtype": "int8"}, {"mr": 2, "nr": 2}, 1, 1, "cycles~", 1, "0.1")
+    other = Record("gemm", {"m": 4, "dtype": "int8"}, {"mr": 2, "nr": 2}, 1, 1, "cycles~", 1, ((1, 1),), "0.1")
     assert choose_from([other])(space(4)).source == "default"
 
 
@@ -106,7 +112,7 @@ def test_the_hash_is_of_the_records_that_were_used() -> None:
 
 def test_what_is_written_is_read_again_and_merged(tmp_path: Path) -> None:
     first, second, better = record(64), record(4), replace(record(64), figure=60)
-    conv = Record("conv2d", {"oc": 8}, {"vectors": 1}, 0.5, 1.5, "seconds", 3, "0.1")
+    conv = Record("conv2d", {"oc": 8}, {"vectors": 1}, 0.5, 1.5, "seconds", 3, ((1, 1.5), (3, 0.5)), "0.1")
     write_records(tmp_path, M4, [first, conv])
     write_records(tmp_path, M4, [second, better])
     assert read_records(tmp_path, M4) == (conv, second, better)
@@ -125,6 +131,7 @@ def test_a_line_in_full() -> None:
         "default_figure": 100,
         "unit": "cycles~",
         "trials": 12,
+        "improvements": [[1, 100], [5, 70]],
         "version": "0.1",
     }
 
@@ -166,6 +173,10 @@ def without(name: str) -> str:
         (changed(figure="70"), "figure is not as mbgen writes it"),
         (changed(figure=float("nan")), "figure is not as mbgen writes it"),
         (changed(trials=1.5), "trials is not as mbgen writes it"),
+        (changed(improvements=[]), "improvements is not as mbgen writes it"),
+        (changed(improvements=[[1, 100], [1, 70]]), "improvements is not as mbgen writes it"),
+        (changed(improvements=[[1, 100], [2, 100]]), "improvements is not as mbgen writes it"),
+        (changed(improvements=[[1, 100, 2]]), "improvements is not as mbgen writes it"),
         (changed(family=7), "family is not as mbgen writes it"),
         (changed(speed=9), "speed is not known"),
     ],

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mbgen.errors import InputError
-from mbgen.tuning.journal import Journal, Outcome
+from mbgen.tuning.journal import Journal, Outcome, read_figures
 
 SETTING = {"core": "cortex-m4", "runner": "emulator"}
 GOOD = Outcome(1234, "instructions")
@@ -91,3 +91,16 @@ def test_a_damaged_line_is_named(line: str, reason: str, path: Path) -> None:
     with pytest.raises(InputError) as failure:
         Journal(path, SETTING)
     assert str(failure.value) == (f"{path}:2: damaged journal ({reason}); remove the line or give another --records")
+
+
+def test_figures_of_the_last_setting_in_the_order_of_measuring(path: Path) -> None:
+    with Journal(path, {**SETTING, "version": "0"}) as journal:
+        journal.add("a", {"mr": 1}, Outcome(1, "instructions"))
+    with Journal(path, SETTING) as journal:
+        journal.add("a", {"mr": 2}, GOOD)
+        journal.add("b", {"mr": 1}, GOOD)
+        journal.add("a", {"mr": 1}, BAD)
+    path.write_bytes(path.read_bytes() + b'{"cut')
+    assert read_figures(path) == {"a": (1234, None), "b": (1234,)}
+    with pytest.raises(InputError, match=r"none: the journal cannot be read \(No such file or directory\)"):
+        read_figures(path.with_name("none"))

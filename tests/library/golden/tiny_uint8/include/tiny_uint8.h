@@ -29,7 +29,7 @@
 #include <stdint.h>
 
 /* Every source file of the library checks that it belongs to this header. */
-#define TINY_UINT8_BUILD_ID 0xF3688AA4UL
+#define TINY_UINT8_BUILD_ID 0xD1D451E9UL
 
 /* Integers that #if can use. Sizes are in bytes; elements are of uint8_t in and uint8_t out. */
 #define TINY_UINT8_ARENA_BYTES 256UL

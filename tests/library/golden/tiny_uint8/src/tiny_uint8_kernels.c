@@ -14,7 +14,7 @@
 #include "tiny_uint8.h"
 #include "tiny_uint8_internal.h"
 
-#if TINY_UINT8_BUILD_ID != 0xF3688AA4UL
+#if TINY_UINT8_BUILD_ID != 0xD1D451E9UL
 #error "tiny_uint8.h is from another run of mbgen than this file"
 #endif
 
