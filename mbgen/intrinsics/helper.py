@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -26,6 +27,12 @@ class Helper:
     uniform: tuple[int, ...] = ()  # arguments that are one scalar for all lanes
     # arguments that are an address, though they stand for the element there: how far the next lane's is
     strides: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of the C function's parameters."""
+        head = re.search(rf"\bname_{re.escape(self.name)}\(([^()]*)\)\n{{", self.source)
+        return tuple(re.findall(r"(\w+)(?:,|$)", head[1])) if head else ()
 
     def text(self, prefix: str) -> str:
         return self.source.replace("NAME_", f"{prefix.upper()}_").replace("name_", f"{prefix}_")

@@ -23,6 +23,7 @@ from mbgen.intrinsics import HELPERS, find
 from mbgen.kernel import VectorType
 
 LINE = 112
+NAMED = 3  # numbers in a call from which on a reader needs to be told what they are
 _BREAK = re.compile(r" (?![-+*/%&|<>=?:!]+ )")  # a line ends with an operator and does not begin with one
 ABBREVIATIONS = {
     "float32": "f32",
@@ -173,7 +174,7 @@ class _Printer:
         name = str(node.value.op.name) if isinstance(node.value, ir.Call) else ""
         if not name.startswith("mbgen."):
             raise PrinterError(f"no C for the statement Evaluate of {node.value}")
-        self.line(f"{self.call(self.helper(name.removeprefix('mbgen.'), 1), *node.value.args).text};")
+        self.line(f"{self.procedure(name.removeprefix('mbgen.'), node.value.args)};")
 
     @statement.register
     def _(self, node: tirx.BufferStore) -> None:
@@ -248,6 +249,22 @@ class _Printer:
             return self.expression(argument.value if place in helper.uniform else argument).text
 
         return Text(f"{called}({', '.join(passed(place, one) for place, one in enumerate(arguments))})", PRIMARY)
+
+    def procedure(self, name: str, arguments: Any) -> str:
+        """A call of a helper that gives no value; where it takes many numbers, each is named."""
+        helper = HELPERS[self.found(name)]
+        numbers = [isinstance(argument, tirx.IntImm) for argument in arguments]
+        named = sum(numbers) >= NAMED and len(helper.parameters) == len(numbers)
+        passed = [
+            f"/*{parameter}=*/{text}" if named and number else text
+            for parameter, number, text in zip(
+                helper.parameters if named else numbers,
+                numbers,
+                (self.expression(argument).text for argument in arguments),
+                strict=True,
+            )
+        ]
+        return f"{self.helper(name, 1)}({', '.join(passed)})"
 
     def call(self, name: str, *arguments: Any) -> Text:
         return Text(f"{name}({', '.join(self.expression(argument).text for argument in arguments)})", PRIMARY)
@@ -404,7 +421,9 @@ class _Printer:
             return self.helper_call(name.removeprefix("mbgen."), _dtype(node)[1], node.args)
         if name == "tirx.address_of":
             (element,) = node.args
-            return Text(f"&{self.expression(element).text}", UNARY)
+            first = isinstance(element.indices[0], tirx.IntImm) and element.indices[0].value == 0
+            text = self.expression(element).text
+            return Text(element.source.name, PRIMARY) if first else Text(f"&{text}", UNARY)
         if name == "tirx.buffer_data":
             return Text(node.args[0].name, PRIMARY)
         if name == "prim.if_then_else":

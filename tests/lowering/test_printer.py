@@ -12,7 +12,7 @@ from tvm.script.ir_builder import IRBuilder
 
 from mbgen.intrinsics import HELPERS
 from mbgen.kernel import VectorType
-from mbgen.lowering.builder import T, build, constant, parameter
+from mbgen.lowering.builder import T, build, constant, parameter, run
 from mbgen.lowering.printer import LINE, Printed, PrinterError, float_literal, print_body, wrap
 from mbgen.lowering.tir import helper
 
@@ -422,3 +422,27 @@ def test_threads_share_the_outermost_loops_and_have_what_one_of_them_uses_alone(
     lines = print_body(function, "net", (), parallel=True).body.splitlines()
     assert [line.strip() for line in lines if "PARALLEL" in line] == ["NET_PARALLEL()", "NET_PARALLEL(private(alone))"]
     assert [line for line in lines if "PARALLEL" not in line] == print_body(function, "net", ()).body.splitlines()
+
+
+def called(name: str, *arguments: int) -> str:
+    """The C of a call of helper `name` on two buffers from their beginning, and numbers."""
+
+    def body() -> None:
+        x = parameter("x", (64,), "int8")
+        y = parameter("y", (64,), "int32")
+        run(name, tirx.address_of(y[0]), tirx.address_of(x[8]), *arguments)
+
+    return " ".join(print_body(build(body), "net", ("dsp",)).body.split())
+
+
+def test_where_a_helper_takes_many_numbers_each_is_named() -> None:
+    assert called("byte_triples_s8", 8, 9, 10, 0) == (
+        "net_byte_triples_s8(y, &x[8], /*pitch=*/8, /*k=*/9, /*triples=*/10, /*skip=*/0);"
+    )
+    assert called("row_words_s8", 16) == "net_row_words_s8(y, &x[8], 16);"
+
+
+def test_parameters_are_those_of_the_c_function() -> None:
+    triples = next(one for key, one in HELPERS.items() if key.partition("@")[0] == "byte_triples_s8")
+    assert triples.parameters == ("y", "x", "pitch", "k", "triples", "skip")
+    assert [key for key, one in HELPERS.items() if not one.parameters] == ["expf"]
