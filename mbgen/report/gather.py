@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mbgen.bench import TIME, Bench, bench
+from mbgen.errors import InputError
 from mbgen.library.manifest import MANIFEST, file_entry, manifest_text
 from mbgen.library.measured import TIME_ROW, measured_time, record
 from mbgen.library.render import Library
@@ -61,7 +62,7 @@ def gather(
         costs=costs,
         verification=document,
         hot_loops=_hot_loops(manifest, listing),
-        trials=trials(manifest, None if journal is None else read_figures(journal)),
+        trials=trials(manifest, None if journal is None else journal_figures(journal, manifest)),
         noise=noise,
         code_bytes=listing.code_bytes,
         peak_macs=target.peak_macs.get(_summed(manifest)),
@@ -115,6 +116,21 @@ def _hot_loops(manifest: Mapping[str, Any], listing: Listing) -> tuple[HotLoop, 
     )
 
 
+def journal_figures(journal: Path, manifest: Mapping[str, Any]) -> Mapping[str, Sequence[float | None]]:
+    """What a journal has of the kernels that the library has records of. InputError if that is nothing."""
+    figures = read_figures(journal)
+    if not any(_key(tuned["record"]) in figures for tuned in manifest["tuning"]):
+        raise InputError(
+            f"{journal}: measured none of the kernels that this library has records of; give the journal of the run "
+            "that tuned it, or leave --journal out"
+        )
+    return figures
+
+
+def _key(record: Mapping[str, Any]) -> str:
+    return kernel_key(record["family"], record["facts"])
+
+
 def trials(manifest: Mapping[str, Any], journal: Mapping[str, Sequence[float | None]] | None = None) -> list[Trials]:
     """The searches behind a library's schedules: what their records keep, or all that a `journal` has of them.
 
@@ -125,7 +141,7 @@ def trials(manifest: Mapping[str, Any], journal: Mapping[str, Sequence[float | N
     for tuned in manifest["tuning"]:
         record = tuned["record"]
         count, figures = record["trials"], [(number, figure) for number, figure in record["improvements"]]
-        measured = (journal or {}).get(kernel_key(record["family"], record["facts"]))
+        measured = (journal or {}).get(_key(record))
         if measured is not None and any(figure is not None for figure in measured):
             count = len(measured)
             figures = [(number, figure) for number, figure in enumerate(measured, 1) if figure is not None]

@@ -85,7 +85,7 @@ class Journal:
         whole = content.rfind(b"\n") + 1
         if whole < len(content):
             self._file.truncate(whole)
-        entries = _entries(self._path, content[:whole])
+        entries = _entries(self._path, content[:whole], "--records")
         return {
             (kernel, _spelled(point)): outcome
             for kernel, point, outcome, setting in entries
@@ -102,7 +102,7 @@ def read_figures(path: Path) -> dict[str, tuple[float | None, ...]]:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: the journal cannot be read ({error.strerror})") from error
-    entries = _entries(path, content[: content.rfind(b"\n") + 1])
+    entries = _entries(path, content[: content.rfind(b"\n") + 1], "--journal")
     figures: dict[str, list[float | None]] = {}
     for kernel, _, outcome, setting in entries:
         if setting == entries[-1][3]:
@@ -110,8 +110,8 @@ def read_figures(path: Path) -> dict[str, tuple[float | None, ...]]:
     return {kernel: tuple(measured) for kernel, measured in figures.items()}
 
 
-def _entries(path: Path, content: bytes) -> list[tuple[str, Point, Outcome, dict[str, str]]]:
-    """Kernel, point, outcome and setting of each line."""
+def _entries(path: Path, content: bytes, option: str) -> list[tuple[str, Point, Outcome, dict[str, str]]]:
+    """Kernel, point, outcome and setting of each line; `option` is what names another journal."""
     entries = []
     for number, line in enumerate(content.splitlines(), 1):
         try:
@@ -123,7 +123,7 @@ def _entries(path: Path, content: bytes) -> list[tuple[str, Point, Outcome, dict
             _spelled(point)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise InputError(
-                f"{path}:{number}: damaged journal ({error}); remove the line or give another --records"
+                f"{path}:{number}: damaged journal ({error}); remove the line or give another {option}"
             ) from error
         entries.append((kernel, point, outcome, setting))
     return entries

@@ -12,9 +12,10 @@ from mbgen.errors import InputError
 from mbgen.kernel import Tuned
 from mbgen.library import Network, render, write
 from mbgen.report import Facts
-from mbgen.report.gather import add_report, trials, write_report
+from mbgen.report.gather import add_report, journal_figures, trials, write_report
 from mbgen.report.listing import read_listing
 from mbgen.schedules.records import Record
+from mbgen.tuning.journal import Journal, Outcome
 from tests.support.tiny_network import make_network
 from tests.support.tools import require_target
 
@@ -71,6 +72,24 @@ def test_the_trials_are_those_of_the_record_or_of_the_journal() -> None:
     assert (found.count, found.figures) == (3, ((1, 100), (3, 80)))
     (found,) = trials(manifest, {"another": (1,)})
     assert found.count == 12
+
+
+def test_the_journal_of_another_run_is_refused(tmp_path: Path) -> None:
+    network = tuned_network()
+    (tuned,) = network.tuned
+    manifest = json.loads(render(network).files["manifest.json"])
+    path = tmp_path / "tune.journal"
+    for kernel in (tuned.record.key, "another"):
+        with Journal(path, {"run": kernel}) as journal:
+            journal.add(kernel, {"mr": 2}, Outcome(70, "cycles~"))
+        if kernel == tuned.record.key:
+            assert journal_figures(path, manifest) == {kernel: (70,)}
+    with pytest.raises(InputError) as refused:
+        journal_figures(path, manifest)
+    assert str(refused.value) == (
+        f"{path}: measured none of the kernels that this library has records of; give the journal of the run "
+        "that tuned it, or leave --journal out"
+    )
 
 
 def test_a_compiled_library_s_report_shows_its_tuning() -> None:

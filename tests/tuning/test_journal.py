@@ -90,7 +90,11 @@ def test_a_damaged_line_is_named(line: str, reason: str, path: Path) -> None:
     path.write_text(f"{path.read_text()}{line}\n")
     with pytest.raises(InputError) as failure:
         Journal(path, SETTING)
-    assert str(failure.value) == (f"{path}:2: damaged journal ({reason}); remove the line or give another --records")
+    message = f"{path}:2: damaged journal ({reason}); remove the line or give another"
+    assert str(failure.value) == f"{message} --records"
+    with pytest.raises(InputError) as failure:
+        read_figures(path)
+    assert str(failure.value) == f"{message} --journal"
 
 
 def test_figures_of_the_last_setting_in_the_order_of_measuring(path: Path) -> None:
