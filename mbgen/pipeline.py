@@ -120,11 +120,11 @@ def compile_model(options: CompileOptions, progress: Progress) -> Network:
     from mbgen.lowering import lower, tuned_kernels  # TVM takes a second to import
 
     name = options.name or source.name
-    flash, small = options.flash or target.flash, options.optimize == "flash"
-    lowered = lower(graph, planned.plan, target, name, choose_from(records), options.threads, small)
-    if not small and flash is not None and lowered.constant_bytes > flash:
-        small = True
-        lowered = lower(graph, planned.plan, target, name, choose_from(records), options.threads, small)
+    flash, optimize = options.flash or target.flash, options.optimize
+    lowered = lower(graph, planned.plan, target, name, choose_from(records), options.threads, optimize)
+    if optimize == "speed" and flash is not None and lowered.constant_bytes > flash:
+        optimize = "flash"
+        lowered = lower(graph, planned.plan, target, name, choose_from(records), options.threads, optimize)
     check_flash(lowered.constant_bytes, source, flash, target)
     step(5)
     nominal = {layer.name: macs(layer, source.graph) for layer in source.graph.layers}
@@ -152,7 +152,7 @@ def compile_model(options: CompileOptions, progress: Progress) -> Network:
         test_output=output.reshape(-1),
         reference=source.reference,
         predicted=predict(target.name, graph, planned.plan) if options.threads == 1 else None,
-        tuned=tuned_kernels(lowered, records, graph, planned.plan, target, name, options.threads, small),
+        tuned=tuned_kernels(lowered, records, graph, planned.plan, target, name, options.threads, optimize),
     )
 
 

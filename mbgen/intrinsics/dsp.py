@@ -15,6 +15,7 @@ from mbgen.graph import Array
 from mbgen.intrinsics.helper import Helper
 
 FIELD_BITS = 21  # of a sum in a packed accumulator
+FIELD = 1 << FIELD_BITS
 PIXELS = 3  # that two packed accumulators hold
 CHANNELS = 4  # of a tile: two packed weight words
 
@@ -38,7 +39,7 @@ def packed_sums(activations: Array, weights: Array) -> Array:
 
 def packed_fields(p: int, q: int) -> Array:
     """The six sums of two channels at three pixels, int32 `[2, 3]`, in the accumulators of pixels 0, 1 and 1, 2."""
-    mask = (1 << FIELD_BITS) - 1
+    mask = FIELD - 1
     y00, y01 = p & mask, q & mask
     y10 = ((p - (y01 << FIELD_BITS)) >> FIELD_BITS) & mask
     y11 = (p - (y01 << FIELD_BITS)) >> 2 * FIELD_BITS

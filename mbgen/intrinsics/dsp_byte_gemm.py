@@ -10,11 +10,10 @@ from __future__ import annotations
 import numpy as np
 
 from mbgen.graph import INTEGER_RANGE, Array
-from mbgen.intrinsics.dsp import FIELD_BITS, PIXELS
+from mbgen.intrinsics.dsp import CHANNELS, FIELD, FIELD_BITS, PIXELS
 from mbgen.intrinsics.helper import Helper
 from mbgen.intrinsics.mve import asm
 
-BLOCK = 4  # output channels of a tile
 CONSTANT_WORDS = 3  # of a channel: where its sums start, multiplier and addend
 START_WORDS = 8  # of a block that is widened: four packed sums, before its weights
 SHIFTS = (4, 2)  # that rescaling comes with: a shift is part of an instruction
@@ -55,25 +54,13 @@ def rescaled(sums: Array, multiplier: Array, addend: Array, shift: int, dtype: s
 def triples(x: Array) -> Array:
     """`x[3 * t, k]` to words int32 `[t, k, 2]`: pixels 0 and 1, pixels 1 and 2 of each triple."""
     pixels = x.reshape(-1, PIXELS, x.shape[-1]).astype(np.int32)
-    words = pixels[:, :2] + pixels[:, 1:] * (1 << FIELD_BITS)
+    words = pixels[:, :2] + pixels[:, 1:] * FIELD
     return np.ascontiguousarray(words.transpose(0, 2, 1))
 
 
 def block_words(k: int) -> int:
     """Words of a block of channels: where sums start, weights, scales."""
-    return START_WORDS + 2 * k + 2 * BLOCK
-
-
-def pack_blocks(weights: Array, start: Array, multiplier: Array, addend: Array) -> Array:
-    """All words of blocks, `[blocks, 4, k]` and three of `[blocks, 4]`, int32."""
-    blocks, bits = len(weights), np.uint64(FIELD_BITS)
-    first, second = np.moveaxis(start.astype(np.uint64).reshape(blocks, 2, 2), 2, 0)
-    sums = first + ((first + second) << bits) + (second << bits << bits)
-    pairs = weights.astype(np.int32).reshape(blocks, 2, 2, -1)
-    words = (pairs[:, :, 0] + pairs[:, :, 1] * (1 << FIELD_BITS)).transpose(0, 2, 1)
-    scales = np.stack([multiplier, addend], axis=2).astype(np.int32)
-    starts = np.repeat(sums, 2, axis=1).view(np.int32)  # for pixels 0, 1 and for 1, 2
-    return np.concatenate([part.reshape(blocks, -1) for part in (starts, words, scales)], axis=1)
+    return START_WORDS + 2 * k + 2 * CHANNELS
 
 
 def pack_constants(start: Array, multiplier: Array, addend: Array) -> Array:
@@ -208,7 +195,7 @@ def gemm(x: Array, weights: Array, start: Array, multiplier: Array, addend: Arra
 def gemm_name(dtype: str, shift: int, widened: bool, wide: bool) -> str:
     """The helper for outputs of `dtype`.
 
-    Blocks are `widened` where they are constants as `pack_blocks` makes them, else bytes that the helper widens.
+    Blocks are `widened` where constants are as `mbgen.lowering.streams` makes them, else bytes that the helper widens.
     `wide`: fields next to each other may reach 22 bits together; with bytes that is an argument, which takes less code.
     """
     return f"byte_gemm_{short(dtype)}_q{shift}{('_words_wide' if wide else '_words') if widened else ''}"
@@ -279,7 +266,7 @@ _BLOCK = Helper(
     f"""\
 /*
  * Widen k weights of each of {
-        BLOCK
+        CHANNELS
     } channels in pairs, behind the sums to start from, packed as two channels at two pixels.
  */
 {SHARED} void name_byte_block(int32_t *y, const int32_t *start, const int8_t *w0, int32_t k)
@@ -337,7 +324,7 @@ _BLOCK = Helper(
 #endif
 }}
 """,
-    lambda weights: weights[::2] + weights[1::2] * (1 << FIELD_BITS),
+    lambda weights: weights[::2] + weights[1::2] * FIELD,
 )
 
 _FIELD = Helper(
@@ -358,16 +345,16 @@ static NAME_INLINE int32_t name_byte_field(int32_t word, int32_t upper)
 def _gemm(dtype: str, shift: int, widened: bool, wide: bool | None) -> Helper:
     name, element = gemm_name(dtype, shift, widened, wide is True), f"{dtype}_t"
     low, high = INTEGER_RANGE[dtype]
-    scales, after = f"words + {START_WORDS} + 2 * k", f"        words += {START_WORDS + 2 * BLOCK} + 2 * k;\n"
+    scales, after = f"words + {START_WORDS} + 2 * k", f"        words += {START_WORDS + 2 * CHANNELS} + 2 * k;\n"
     parameters, block, follows = "const int32_t *words", "", "0"
-    about = f"A block of {BLOCK} channels is words: where sums start, weights, scales; the last lie over others."
+    about = f"A block of {CHANNELS} channels is words: where sums start, weights, scales; the last lie over others."
     unused = "" if widened else "        (void)wide;\n"
     if not widened:
         scales, after = "constants + n + 2 * place", ""
         parameters = "const int8_t *w, const int32_t *constants, int32_t wide, int32_t *words"
         block, follows = "        name_byte_block(words, constants + place, w + place * k, k);\n", "wide"
         about = (
-            f"Constants are where sums start, then scales; `words` is for {BLOCK} channels, the last lie over others."
+            f"Constants: where sums start, then scales; `words` is for {CHANNELS} channels, the last lie over others."
         )
     source = f"""\
 /*
@@ -376,25 +363,25 @@ def _gemm(dtype: str, shift: int, widened: bool, wide: bool | None) -> Helper:
  */
 {SHARED} void name_{name}({element} *y, int32_t n, const int32_t *x, int32_t triples, int32_t k, {parameters})
 {{
-    for (int32_t first = 0; first < n; first += {BLOCK}) {{
-        const int32_t place = first <= n - {BLOCK} ? first : n - {BLOCK};
+    for (int32_t first = 0; first < n; first += {CHANNELS}) {{
+        const int32_t place = first <= n - {CHANNELS} ? first : n - {CHANNELS};
         {element} *const target = y + place;
         const int32_t *const scales = {scales};
 {IF_ASM}
         const intptr_t values[11] = {{
             (intptr_t)x, (intptr_t)words, (intptr_t)target, n, {_STEP_BYTES} * ((k - 1) % {_UNROLLED} + 1),
-            (intptr_t)(words + {START_WORDS} + 2 * k), (intptr_t)scales, (intptr_t)(scales + {BLOCK}),
-            {PIXELS} * n - {BLOCK}, (intptr_t)(target + triples * {PIXELS} * n), {follows},
+            (intptr_t)(words + {START_WORDS} + 2 * k), (intptr_t)scales, (intptr_t)(scales + {CHANNELS}),
+            {PIXELS} * n - {CHANNELS}, (intptr_t)(target + triples * {PIXELS} * n), {follows},
         }};
         const intptr_t *arguments = values;
 
 #endif
 {block}{IF_ASM}
 {_tiles(dtype, shift, wide)}#else
-{unused}        for (int32_t i = 0; i < triples * {PIXELS * BLOCK}; i++) {{
-            const int32_t channel = i % {BLOCK};
-            const int32_t pixel = i / {BLOCK} % {PIXELS};
-            const int32_t *const triple = x + i / {PIXELS * BLOCK} * 2 * k;
+{unused}        for (int32_t i = 0; i < triples * {PIXELS * CHANNELS}; i++) {{
+            const int32_t channel = i % {CHANNELS};
+            const int32_t pixel = i / {CHANNELS} % {PIXELS};
+            const int32_t *const triple = x + i / {PIXELS * CHANNELS} * 2 * k;
             const int32_t *const scale = scales + 2 * channel;
             const int32_t *const start = words + channel / 2 * 4;
             const uint64_t sums = (uint32_t)start[0] | ((uint64_t)(uint32_t)start[1] << 32);
@@ -408,7 +395,8 @@ def _gemm(dtype: str, shift: int, widened: bool, wide: bool | None) -> Helper:
                     * name_byte_field(triple[2 * j + pixel / 2], pixel > 0);
             }}
             level = ((int32_t)(((int64_t)acc * scale[0]) >> 32) + scale[1]) >> {shift};
-            target[i / {BLOCK} * n + channel] = ({element})(level < {low} ? {low} : (level > {high} ? {high} : level));
+            level = level < {low} ? {low} : (level > {high} ? {high} : level);
+            target[i / {CHANNELS} * n + channel] = ({element})level;
         }}
 #endif
 {after}    }}

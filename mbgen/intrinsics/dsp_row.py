@@ -11,9 +11,9 @@ from __future__ import annotations
 import numpy as np
 
 from mbgen.graph import Array
+from mbgen.intrinsics.dsp import CHANNELS
 from mbgen.intrinsics.helper import Helper
 
-CHANNELS = 4
 STEP = 16  # k of a step
 UNIT = 256  # what sums are in
 SHIFT = {"int8": 127, "uint8": -32513}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from mbgen.graph import INTEGER_RANGE, Array, Conv2D, DepthwiseConv2D, Graph, WeightedLayer
-from mbgen.intrinsics.dsp import CHANNELS, depthwise_words
+from mbgen.intrinsics.dsp import CHANNELS, FIELD, depthwise_words
 from mbgen.intrinsics.dsp_runs import FARTHEST_STORE
 from mbgen.lowering import packed, streams
 from mbgen.lowering.epilogue import weighted_epilogue
@@ -24,7 +24,7 @@ from mbgen.lowering.packed import (
 )
 from mbgen.lowering.prepared import Context, Prepared
 from mbgen.lowering.rescale import Levels, Sums, levels, sums
-from mbgen.lowering.streams import FIELD, Group, block_words, depthwise_stream, run_words
+from mbgen.lowering.streams import Group, block_words, depthwise_stream, run_words
 from mbgen.numerics import bounds
 from mbgen.plan import Band, Plan
 from mbgen.planning.bands import image_row_bytes, lowest
@@ -88,7 +88,7 @@ def _depthwise(layer: DepthwiseConv2D, graph: Graph, plan: Plan, band: Band, con
     storage, columns = plan.storage[x.name], band.tiles.columns
     over = sums(layer, graph, *_stored_range(layer, graph))
     count = x.shape[3]
-    made = levels(layer, graph, over, np.zeros(count, np.int64), np.full(count, 1 << 18))
+    made = levels(layer, graph, over)
     tile = DepthwiseTile(count, columns, layer.stride[0], storage.row, storage.channel)
     words = depthwise_words(over.weights.reshape(count, 3, 3))
     start = (over.constant + made.offset).astype(np.int32)

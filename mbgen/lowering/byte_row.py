@@ -9,7 +9,8 @@ from tvm import tirx
 
 from mbgen.graph import Array, DType
 from mbgen.intrinsics import dsp_row
-from mbgen.intrinsics.dsp_row import CHANNELS, STEP, UNIT
+from mbgen.intrinsics.dsp import CHANNELS
+from mbgen.intrinsics.dsp_row import STEP, UNIT
 from mbgen.lowering.builder import T, build, grid, local, parameter, run
 from mbgen.lowering.epilogue import Epilogue
 from mbgen.lowering.rescale import Sums

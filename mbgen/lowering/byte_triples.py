@@ -8,7 +8,8 @@ from typing import Any
 from tvm import tirx
 
 from mbgen.graph import DType
-from mbgen.intrinsics.dsp_byte_gemm import BLOCK, CONSTANT_WORDS, block_words, gemm_name, short
+from mbgen.intrinsics.dsp import CHANNELS
+from mbgen.intrinsics.dsp_byte_gemm import CONSTANT_WORDS, block_words, gemm_name, short
 from mbgen.lowering.builder import T, build, constant, grid, local, parameter, run, scalar
 from mbgen.lowering.conv import RowWindow
 from mbgen.lowering.tiling import start
@@ -103,7 +104,7 @@ def define_convolution(form: TripleConvolution) -> tirx.PrimFunc:
 def _constants(form: TripleGemm) -> tuple[Any, ...]:
     """Blocks of channels: all their words, or weights and constants."""
     if form.widened:
-        return (parameter("weights", (tiles(form.n, BLOCK) * block_words(form.k),), "int32"),)
+        return (parameter("weights", (tiles(form.n, CHANNELS) * block_words(form.k),), "int32"),)
     weights = parameter("weights", (form.n * form.k,), "int8")
     return weights, parameter("constants", (form.n * CONSTANT_WORDS,), "int32")
 

@@ -32,6 +32,7 @@ from mbgen.lowering import bands, tir
 from mbgen.lowering.layers import prepare
 from mbgen.lowering.prepared import Context, Prepared
 from mbgen.lowering.printer import print_body
+from mbgen.options import Optimize
 from mbgen.plan import Plan
 from mbgen.schedules.records import Record, find_record
 from mbgen.schedules.space import Choose, default_schedule
@@ -47,12 +48,12 @@ def lower(
     name: str,
     choose: Choose = default_schedule,
     threads: int = 1,
-    small: bool = False,
+    optimize: Optimize = "speed",
 ) -> LoweredNetwork:
     """Kernels for every layer of `graph`, run as `plan` says, on `target`; `name` is the prefix of all symbols.
 
     `choose` gives each kernel's schedule from its space. With more than one thread, kernels that make a whole layer say
-    which of their loops threads may share. `small`: constants shall be small, where faster kernels read larger ones.
+    which of their loops threads may share. `optimize` decides between kernels that are fast and those that take least.
 
     Raises UnsupportedError, naming the layer, for what no kernel computes.
     """
@@ -62,7 +63,7 @@ def lower(
         if isinstance(layer, Reshape):
             continue
         _check_indices(layer, graph)
-        prepared = prepare_planned(layer, graph, plan, target, choose, small)
+        prepared = prepare_planned(layer, graph, plan, target, choose, optimize)
         kernel = kernels.get((prepared.form, prepared.schedule))
         if kernel is None:
             symbol = f"{name}_{layer.name}_{_OPERATIONS[prepared.family]}"
@@ -93,7 +94,7 @@ def tuned_kernels(
     target: Target,
     name: str,
     threads: int = 1,
-    small: bool = False,
+    optimize: Optimize = "speed",
 ) -> tuple[Tuned, ...]:
     """The kernels with schedules from `records`, those with the most work first; arguments as `lower` had them.
 
@@ -110,7 +111,7 @@ def tuned_kernels(
         record, layer = find_record(records, kernels[symbol].schedule_source), served[symbol][0]
         default = None
         if record is not None and compared < COMPARED:
-            prepared = prepare_planned(layer, graph, plan, target, default_schedule, small)
+            prepared = prepare_planned(layer, graph, plan, target, default_schedule, optimize)
             if prepared.schedule != kernels[symbol].schedule:
                 shared = threads > 1 and layer.name not in plan.rows
                 default = _kernel(prepared, layer, graph, target, name, symbol, shared)
@@ -121,12 +122,12 @@ def tuned_kernels(
 
 
 def prepare_planned(
-    layer: Layer, graph: Graph, plan: Plan, target: Target, choose: Choose, small: bool = False
+    layer: Layer, graph: Graph, plan: Plan, target: Target, choose: Choose, optimize: Optimize = "speed"
 ) -> Prepared:
     """A layer as `plan` runs it: in a band, row by row or whole."""
     if layer.name in plan.banded and isinstance(layer, WeightedLayer):
         return bands.prepare_banded(layer, graph, plan, Context(target, True, choose))
-    return prepare(layer, graph, Context(target, layer.name in plan.rows, choose, plan.apart(layer), small))
+    return prepare(layer, graph, Context(target, layer.name in plan.rows, choose, plan.apart(layer), optimize))
 
 
 def _check_indices(layer: Layer, graph: Graph) -> None:

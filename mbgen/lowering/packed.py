@@ -12,13 +12,12 @@ from typing import Any
 from tvm import s_tir, tirx
 
 from mbgen.graph import DType
-from mbgen.intrinsics.dsp import CHANNELS, FIELD_BITS, PIXELS
+from mbgen.intrinsics.dsp import CHANNELS, FIELD, PIXELS
 from mbgen.lowering.builder import T, build, conditions, constant, grid, local, parameter, run, when
 from mbgen.lowering.epilogue import Epilogue
 from mbgen.lowering.printer import ABBREVIATIONS
 from mbgen.lowering.tiling import start
 
-FIELD = 1 << FIELD_BITS
 DEPTHWISE_WORDS = 7  # of a channel: start and six pairs of taps
 START_WORDS = 8  # of a block: four sums to start from
 

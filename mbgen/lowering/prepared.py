@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mbgen.graph import Array
+from mbgen.options import Optimize
 from mbgen.schedules.space import Choose
 from mbgen.target import Target
 
@@ -16,14 +17,14 @@ class Context:
     """What a layer is prepared for: the core, whether it runs row by row, and who chooses schedules.
 
     `whole`: its input and output are whole tensors that lie apart, so that a kernel may make them in any order.
-    `small`: constants shall be small, where faster kernels would read larger ones.
+    `optimize`: what matters where a faster kernel takes more scratch or larger constants.
     """
 
     target: Target
     by_row: bool
     choose: Choose
     whole: bool = False
-    small: bool = False
+    optimize: Optimize = "speed"
 
 
 @dataclass(frozen=True)

@@ -75,18 +75,22 @@ def levels(
     layer: WeightedLayer,
     graph: Graph,
     over: Sums,
-    offset: Array,
-    reach: Array,
+    offset: Array | None = None,
+    reach: Array | None = None,
     *,
     at_shift: int | None = None,
     most: int = MAX_PATCHES,
 ) -> Levels:
     """Constants for the layer's sums, whose channels' offsets are from `offset` on, and less than `reach` above it.
 
+    Without these two they are from 0 on, as far as the search goes.
+
     The shift is the greatest that the layer's scales allow, or `at_shift` where they allow that. No channel has more
     than `most` patches.
     """
-    output = graph.layer_output(layer)
+    output, channels = graph.layer_output(layer), len(over.low)
+    offset = np.zeros(channels, np.int64) if offset is None else offset
+    reach = np.full(channels, exact_scale.FAR) if reach is None else reach
     scale = numerics.output_scale(layer, graph)
     least = lowest(layer, output)
 

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mbgen.graph import Array
-from mbgen.intrinsics.dsp import CHANNELS, FIELD_BITS
+from mbgen.intrinsics.dsp import CHANNELS, FIELD, FIELD_BITS
 from mbgen.lowering.rescale import Levels, Sums
 
-FIELD = 1 << FIELD_BITS
 Patches = tuple[tuple[int, int], ...]
 
 
@@ -88,6 +87,13 @@ def block_words(weights: Array, start: Array) -> Array:
     two = weights.reshape(-1, 2, k)
     joined = (two[:, 0] + two[:, 1] * FIELD).astype(np.int32).reshape(blocks, 2, k)
     return np.concatenate([starts.reshape(blocks, -1), joined.transpose(0, 2, 1).reshape(blocks, -1)], axis=1)
+
+
+def scaled_blocks(weights: Array, start: Array, multiplier: Array, addend: Array) -> Array:
+    """The same with scales behind: words of weights `[blocks, 4, k]`, the others `[blocks, 4]`."""
+    blocks, _, k = weights.shape
+    scales = np.stack([multiplier, addend], axis=2).astype(np.int32).reshape(blocks, -1)
+    return np.concatenate([block_words(weights.reshape(-1, k).astype(np.int32), start.reshape(-1)), scales], axis=1)
 
 
 def scale_words(made: Levels, channels: Sequence[int]) -> tuple[int, ...]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mbgen.options import Optimize
 from mbgen.schedules.space import Choice, Point, Space
 
 PIXELS = 3  # of a triple
 SCRATCH_BYTES = 8 * 1024  # that a kernel may take of the stack
-_PREFERRED = {"words": 2 * 1024, "bytes": 4 * 1024}  # of packed pixels; bytes are widened again for as many
+_PREFERRED: Mapping[Optimize, int] = {"speed": 2 * 1024, "ram": 2 * 1024, "flash": 4 * 1024}  # of packed pixels
 
 
 def packed_bytes(k: int) -> int:
@@ -21,19 +22,19 @@ def chunks(m: int, triples: int) -> int:
     return -(-m // (PIXELS * triples))
 
 
-def triple_space(facts: Mapping[str, Choice], small: bool) -> Space | None:
+def triple_space(facts: Mapping[str, Choice], optimize: Optimize) -> Space | None:
     """Counts of triples for a GEMM with `m` pixels and `k`; None where there are too few pixels or too long a k.
 
-    The default computes fewest pixels twice, with as many triples as a small scratch holds. `small`: weights are bytes,
-    which are widened each time; else they are twice as long, ready to be multiplied.
+    The default computes fewest pixels twice, with as many triples as a small scratch holds. For speed weights are
+    words, ready to be multiplied; else bytes, half as long, which are widened for each scratch of pixels.
     """
     m, k = int(facts["m"]), int(facts["k"])
     room = SCRATCH_BYTES // packed_bytes(k) - 1  # less the weights
     options = range(1, min(m // PIXELS, room) + 1)
     if not options:
         return None
-    weights = ("bytes",) if small else ("words", "bytes")
-    preferred = _PREFERRED[weights[0]]
+    weights = ("words", "bytes") if optimize == "speed" else ("bytes",)
+    preferred = _PREFERRED[optimize]
     fitting = [count for count in options if count == 1 or count * packed_bytes(k) <= preferred]
     default = min(fitting, key=lambda count: (count * chunks(m, count), -count))
     knobs: dict[str, tuple[Choice, ...]] = {"triples": tuple(options), "weights": weights}

@@ -18,10 +18,10 @@ from mbgen.intrinsics.dsp_byte_gemm import (
     SHIFTS,
     block_words,
     gemm_name,
-    pack_blocks,
     pack_constants,
     short,
 )
+from mbgen.lowering.streams import scaled_blocks
 from mbgen.lowering.tiling import panels
 from mbgen.running import run_program
 from tests.intrinsics.test_helpers import array, definitions, empty_library, headers
@@ -81,7 +81,7 @@ def gemms() -> Iterator[Trial]:
             expected = HELPERS[name].meaning(x, weights, *given, shift, dtype)
             words = HELPERS[f"byte_triples_{short(dtype)}"].meaning(x).reshape(-1)
             if widened:
-                blocks = pack_blocks(*(panels(one, 4) for one in (weights, *given)))
+                blocks = scaled_blocks(*(panels(one, 4) for one in (weights, *given)))
                 yield name, {"x": words, "w": blocks}, f"(got, {n}, x, {count}, {k}, w)", expected
             else:
                 arrays = {"x": words, "w": weights, "constants": pack_constants(*given)}

@@ -7,15 +7,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from mbgen import numerics
-from mbgen.exact_scale import FAR
 from mbgen.graph import INTEGER_RANGE, Array, Conv2D, Dense, DepthwiseConv2D, Graph, WeightedLayer
 from mbgen.intrinsics import dsp_byte_depthwise, dsp_byte_gemm
-from mbgen.intrinsics.dsp import FIELD_BITS
-from mbgen.intrinsics.dsp_row import CHANNELS
+from mbgen.intrinsics.dsp import CHANNELS, FIELD
 from mbgen.lowering import byte_depthwise, byte_gemm, byte_row, byte_triples
 from mbgen.lowering.epilogue import weighted_epilogue
 from mbgen.lowering.prepared import Context, Prepared
 from mbgen.lowering.rescale import Sums, levels, sums
+from mbgen.lowering.streams import scaled_blocks
 from mbgen.lowering.tiling import panels
 from mbgen.lowering.weighted import (
     bias,
@@ -34,15 +33,14 @@ from mbgen.schedules.byte_gemm import byte_space, byte_tile
 from mbgen.schedules.space import Choice
 from mbgen.schedules.triples import triple_space, triples_of
 
-FIELD = 1 << FIELD_BITS
-LOOPED = 1024  # weights of a dense layer for which a plain loop will do, where code shall be small
+LOOPED = 1024  # weights of a dense layer for which a plain loop will do, except for speed
 
 
 def prepare_gemm(layer: WeightedLayer, graph: Graph, context: Context) -> Prepared | None:
     """A pointwise or dense layer; None where its weights are not int8 without a zero point."""
     if not _serves(layer, graph, context):
         return None
-    if context.small and isinstance(layer, Dense) and graph.constant(layer.weights).size <= LOOPED:
+    if context.optimize != "speed" and isinstance(layer, Dense) and graph.constant(layer.weights).size <= LOOPED:
         return None
     triples = _triples(layer, graph, gemm_facts(layer, graph, context), context)
     if triples is not None:
@@ -79,7 +77,7 @@ def prepare_depthwise(layer: DepthwiseConv2D, graph: Graph, context: Context) ->
     if form.width is None:
         return None
     over = sums(layer, graph, 0, *INTEGER_RANGE[x.dtype])
-    scaled = _rescaled(layer, graph, over, np.zeros(channels, np.int64), np.full(channels, FAR))
+    scaled = _rescaled(layer, graph, over)
     if scaled is None or np.any(scaled.addend != scaled.addend.astype(np.int16)):
         return None
     form = replace(form, shift=scaled.shift)
@@ -109,14 +107,16 @@ class Rescaled:
     addend: Array = field(repr=False)
 
 
-def _rescaled(layer: WeightedLayer, graph: Graph, over: Sums, offset: Array, reach: Array) -> Rescaled | None:
+def _rescaled(
+    layer: WeightedLayer, graph: Graph, over: Sums, offset: Array | None = None, reach: Array | None = None
+) -> Rescaled | None:
     """Constants with a shift that the helpers have; None where there are none that are exact.
 
     Saturation cuts to the type's own range, so that must be where the layer's clamp begins.
     """
     (x, *_), output = graph.layer_inputs(layer), graph.layer_output(layer)
     least = lowest(layer, output)
-    if x.dtype != output.dtype or least != INTEGER_RANGE[output.dtype][0] or isinstance(layer, Dense):
+    if x.dtype != output.dtype or least != INTEGER_RANGE[output.dtype][0]:
         return None
     for shift in dsp_byte_gemm.SHIFTS:
         made = levels(layer, graph, over, offset, reach, at_shift=shift, most=0)
@@ -136,22 +136,22 @@ def _triples(
     """A GEMM of packed triples, its constants and where its schedule is from; None where the sums do not fit fields."""
     m, n, k = (int(facts[extent]) for extent in "mnk")
     (x,) = graph.layer_inputs(layer)
-    space = triple_space(facts, context.small)
+    space = triple_space(facts, context.optimize)
     over = sums(layer, graph, 0, *INTEGER_RANGE[x.dtype])
     span = over.high - over.low
-    if space is None or n < dsp_byte_gemm.BLOCK or np.any(span >= FIELD):
+    if space is None or n < CHANNELS or np.any(span >= FIELD):
         return None
     scaled = _rescaled(layer, graph, over, -over.low, FIELD - span)
     if scaled is None:
         return None
     chosen = context.choose(space)
-    greatest = panels(over.high - over.constant + scaled.start, dsp_byte_gemm.BLOCK)
+    greatest = panels(over.high - over.constant + scaled.start, CHANNELS)
     wide = bool(np.any(greatest.reshape(-1, 2).sum(axis=1) >= FIELD))
     triples, widened = triples_of(chosen.point)
     form = byte_triples.TripleGemm(m, n, k, triples, x.dtype, scaled.shift, wide, widened)
     weights, scales = over.weights.astype(np.int8), (scaled.start, scaled.multiplier, scaled.addend)
     if widened:
-        words = dsp_byte_gemm.pack_blocks(*(panels(values, dsp_byte_gemm.BLOCK) for values in (weights, *scales)))
+        words = scaled_blocks(*(panels(values, CHANNELS) for values in (weights, *scales)))
         found = {"weights": (words, f"[{n}][{k}], starts, weights and scales of blocks of 4 channels")}
     else:
         found = {
@@ -174,7 +174,7 @@ def _pairs(layer: WeightedLayer, graph: Graph, context: Context) -> Prepared:
     epilogue, arrays = weighted_epilogue(layer, graph)
     shift, start = None, bias(layer, graph, folded=True)
     if epilogue.kind != "single":
-        made = levels(layer, graph, over, np.zeros(n, np.int64), np.full(n, 1 << 18))
+        made = levels(layer, graph, over)
         if made.scales is not None and not any(made.patches):
             shift, start = made.shift, (start.astype(np.int64) + made.offset).astype(np.int32)
             arrays = {"multiplier": made.scales[:, 0], "addend": made.scales[:, 1]}
