@@ -29,7 +29,8 @@ from mbgen.plan import Plan
 FEED, IMAGE = "feed", "feed_image"  # the layer that makes a band's input, and what it makes it from
 FEED_TAPS = 2  # columns of its window; with one it would be a pointwise, which begins no plan of bands
 TAIL = "tail"
-SPREAD = 74.0 * math.sqrt(FEED_TAPS) / 50  # random bytes' products against the step that lets their sums fill a byte
+DEVIATION = 74.0  # of bytes at random
+FILLED = 50  # a deviation of the feed's output that fills a byte, with some values cut off
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +94,7 @@ def _feed(x: Tensor, producer: Layer) -> tuple[Layer, Sequence[Tensor]]:
     image = Tensor(IMAGE, (1, height, width + FEED_TAPS - 1, 1), x.dtype, Quantization((1.0,), (_middle(x.dtype),)))
     random = np.random.default_rng(0)
     values = random.integers(-127, 127, (channels, 1, FEED_TAPS, 1), np.int8, endpoint=True)
-    scale = float(np.float32(x.quantization.scale[0] / SPREAD / 74.0))
+    scale = float(np.float32(x.quantization.scale[0] * FILLED / (DEVIATION**2 * math.sqrt(FEED_TAPS))))
     weights = Tensor(f"{FEED}.weights", values.shape, "int8", Quantization((scale,), (0,)), values)
     layer = Conv2D(name=FEED, inputs=(IMAGE,), output=x.name, weights=weights.name, clamp=producer.clamp)
     return layer, (image, weights)
