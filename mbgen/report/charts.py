@@ -160,6 +160,7 @@ def memory(stretches: Sequence[Stretch], layers: Sequence[str], total: int) -> s
 
 def bars(rows: Sequence[Bar], label: str, title: str) -> str:
     """Horizontal bars, the first row on top."""
+    from matplotlib.ticker import MaxNLocator
 
     def paint(axes: Axes) -> None:
         places = range(len(rows))
@@ -172,6 +173,7 @@ def bars(rows: Sequence[Bar], label: str, title: str) -> str:
         axes.set_xlim(0, greatest * 1.22)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_xlabel(label)
+        axes.xaxis.set_major_locator(MaxNLocator(6))  # more of the long numbers would run into each other
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if greatest >= 10 else f"{value:g}")
         axes.grid(axis="x")
 
@@ -215,6 +217,7 @@ def search(figures: Sequence[tuple[int, float]], best: Sequence[tuple[int, float
         axes.set_xlabel("trial")
         axes.set_ylabel(unit)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(integer=default >= 1000))
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1000 else f"{value:,.4g}")
         axes.grid()
         axes.legend()

@@ -60,6 +60,7 @@ class Section:
     head: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
     folded: Sequence[tuple[str, str]] = ()  # summary and preformatted text
+    listed: bool = True  # among the links at the top
 
 
 def render_report(facts: Facts) -> bytes:
@@ -194,7 +195,10 @@ def _memory(manifest: Json) -> Section | None:
     ]
     streamed = sum(layer["streamed"] for layer in manifest["layers"])
     rows = (
-        f"The first {streamed} layers run row by row: only rings of a few rows of theirs are kept. " if streamed else ""
+        f"The first {f'{streamed} layers run' if streamed > 1 else 'layer runs'} row by row: only a few rows of each "
+        "output are kept. "
+        if streamed
+        else ""
     )
     text = (
         f"{rows}The arena has {manifest['arena_bytes']:,} bytes; at {manifest['peak_layer']}, its worst moment, "
@@ -306,7 +310,7 @@ def _tuning(facts: Facts) -> list[Section]:
     layers = _first_layers(facts.manifest)
     rows = [
         (
-            one.kernel,
+            one.kernel.removeprefix(f"{facts.manifest['name']}_"),
             layers[one.kernel]["schedule"],
             one.source,
             f"{one.count:,}",
@@ -328,6 +332,7 @@ def _tuning(facts: Facts) -> list[Section]:
             f"{one.count:,} trials in {one.unit}: the default schedule takes {_amount(one.default, one.unit)}, "
             f"the best {_amount(one.least, one.unit)}.",
             charts.search(one.figures, one.best, one.default, one.unit),
+            listed=False,
         )
         for number, one in enumerate(facts.trials[:CHARTED], 1)
     ]

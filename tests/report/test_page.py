@@ -6,6 +6,8 @@ import json
 import re
 from typing import Any
 
+import pytest
+
 from mbgen.library import ModelInfo, render
 from mbgen.report import Facts, render_report
 from mbgen.report.facts import Code, Costs, HotLoop, LayerCost, Noise, Trials
@@ -82,6 +84,24 @@ def test_page_of_everything() -> None:
     assert f"{facts.hot_loops[0].kernel} by default: gemm mr=1, assembly" in text
     assert "(25% of peak)" in text
     assert "Every layer passed: 3 inputs against the definition, runtime a runtime 1.0." in text
+
+
+def test_charts_of_single_kernels_are_not_among_the_links() -> None:
+    text = render_report(measured()).decode()
+    assert '<a href="#tuning">' in text
+    assert '<a href="#tuning-1">' not in text
+
+
+@pytest.mark.parametrize(
+    ("streamed", "words"), [(0, "The arena"), (1, "The first layer runs row by row"), (2, "The first 2 layers run row")]
+)
+def test_how_many_layers_run_row_by_row_is_said(streamed: int, words: str) -> None:
+    described = manifest()
+    for index, layer in enumerate(described["layers"]):
+        layer["streamed"] = index < streamed
+    text = render_report(Facts(described)).decode()
+    memory = text[text.index('<section id="memory">') :]
+    assert memory[memory.index("<p>") + 3 :].startswith(words)
 
 
 def test_page_says_what_failed() -> None:
