@@ -75,9 +75,9 @@ class Budget:
 class Candidate:
     """One network of the grid. `accuracy` in percent, None where nobody has published or given it.
 
-    `arena` is exact for `--optimize speed`; `flash` is the least that constants and code can be: kernels that pack
-    their weights take more. `cost` is predicted in `unit`, to about `error`; `latency` in seconds where the target has
-    a clock.
+    `arena` is exact for `--optimize speed`; `flash` is the least that constants can be: code comes on top, and kernels
+    that pack their weights take more. `cost` is predicted in `unit`, to about `error`; `latency` in seconds where the
+    target has a clock.
     """
 
     alpha: float
@@ -158,7 +158,7 @@ def _candidate(net: MobileNetV1, dtype: str, accuracy: float | None, target: Tar
     seconds = None
     if predicted is not None and predicted.unit == "cycles~" and target.clock_hz is not None:
         seconds = predicted.cost / target.clock_hz
-    flash = constant_bytes(graph, dtype) + (0 if predicted is None else predicted.code_bytes)
+    flash = constant_bytes(graph, dtype)
     limits = (
         (ram, arena),
         (room, flash),

@@ -39,6 +39,7 @@ FITTED = ((0.25, 96, 1000), (0.25, 128, 2), (0.5, 64, 100), (0.5, 112, 1000), (0
 CHECKED = ((0.25, 160, 1000), (0.5, 96, 10))
 SLOW = (FITTED[0], *FITTED[3:], *CHECKED)  # those that are also measured with less memory
 PLENTY = 1 << 30
+MOST_ERROR = 0.10  # what is predicted worse than this is left out: explore then goes by multiply-accumulates
 POWER = 0.75  # of a layer's cost in its weight: at 1 all relative errors would count alike, at 0 all cycles
 
 Row = tuple[str, dict[str, float], float]
@@ -165,7 +166,8 @@ def fit_target(target: Target, dtypes: Iterable[str]) -> dict[str, Any]:
                 samples.setdefault(name, []).append(sample)
                 cost = f"{sample.measured.total:,.0f} {sample.measured.unit}"
                 print(f"  {name} {sample.name}: {cost}", file=sys.stderr, flush=True)
-    return {name: fitted_model(name, found) for name, found in samples.items()}
+    made = {name: fitted_model(name, found) for name, found in samples.items()}
+    return {name: entry for name, entry in made.items() if entry["error"] <= MOST_ERROR}
 
 
 def _quiet(what: str, done: int, of: int) -> None:

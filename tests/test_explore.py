@@ -167,7 +167,10 @@ def test_cores_with_cost_models() -> None:
     found = {name: set(cost_models(name)) for name in target_names()}
     assert {name: keys for name, keys in found.items() if keys} == {
         "cortex-a72": {"float32 whole", "int8 whole"},
+        "cortex-a76": {"float32 whole", "int8 whole"},
+        "cortex-m33": {"int8 bands"},
         "cortex-m4": {"int8 bands"},
+        "cortex-m7": {"int8 bands"},
         "cortex-m55": {"int8 rows", "int8 whole"},
     }
 
