@@ -17,11 +17,11 @@ from typing import Any
 import mbgen
 from mbgen.errors import InputError, MissingToolError
 from mbgen.options import CompileOptions
-from mbgen.pipeline import plan_model
+from mbgen.pipeline import Planned, plan_model
 from mbgen.schedules.records import core_folder, write_records
 from mbgen.schedules.space import Point
 from mbgen.tuning.journal import Journal, Outcome
-from mbgen.tuning.tasks import Task, tasks_of
+from mbgen.tuning.tasks import Task, shared_tasks, tasks_of
 from mbgen.tuning.trial import Job, build, measure, runner_for, takes_time
 from mbgen.tuning.tune import Progress, Tuning, tune
 from mbgen.tuning.workers import Workers, local_workers, remote_workers, run_trials
@@ -49,12 +49,15 @@ def tune_model(network: CompileOptions, options: TuneOptions, progress: Progress
 
     MissingToolError without the packages that tuning needs, a compiler or an emulator; other errors as `plan_model`.
     """
-    require_packages(*NEEDED, *(["distributed"] if options.workers else []))
-    if options.resource is not None and options.workers is None:
-        raise InputError("--resource names workers of a dask scheduler; give its address with --workers")
-    planned = plan_model(network, progress)
-    target = planned.target
-    tasks = tasks_of(planned.graph, planned.plan, target)
+    check_options(options)
+    return tune_planned([plan_model(network, progress)], options, progress)
+
+
+def tune_planned(networks: Sequence[Planned], options: TuneOptions, progress: Progress) -> Tuning:
+    """As `tune_model`, for networks of one target; a kernel that they share weighs as much as all its runs."""
+    check_options(options)
+    (target,) = {one.target for one in networks}
+    tasks = shared_tasks(tasks_of(one.graph, one.plan, target) for one in networks)
     runner = runner_for(options.runner, target)
     if not tasks:
         raise InputError("this network has no kernel with a choice of schedules: there is nothing to tune")
@@ -106,6 +109,13 @@ def tuning_document(found: Tuning) -> dict[str, Any]:
             for kernel in found.kernels
         ],
     }
+
+
+def check_options(options: TuneOptions) -> None:
+    """Raise MissingToolError or InputError unless a run with these options can begin."""
+    require_packages(*NEEDED, *(["distributed"] if options.workers else []))
+    if options.resource is not None and options.workers is None:
+        raise InputError("--resource names workers of a dask scheduler; give its address with --workers")
 
 
 def require_packages(*names: str) -> None:

@@ -5,7 +5,8 @@ Knows graphs, plans and spaces. May not know how a kernel is searched, built or 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -57,6 +58,15 @@ def tasks_of(graph: Graph, plan: Plan, target: Target) -> tuple[Task, ...]:
                 measurable = {one.key for one in _spaces_alone(small, target)}
             if space.key in measurable:
                 found[space.key] = Task(layer.name, space, small, small.runs, prepared.function)
+    return tuple(found.values())
+
+
+def shared_tasks(networks: Iterable[Iterable[Task]]) -> tuple[Task, ...]:
+    """The tasks of several networks for one target; what they share is one, with the runs of all."""
+    found: dict[str, Task] = {}
+    for task in itertools.chain.from_iterable(networks):
+        known = found.get(task.space.key)
+        found[task.space.key] = task if known is None else replace(known, runs=known.runs + task.runs)
     return tuple(found.values())
 
 

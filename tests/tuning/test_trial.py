@@ -15,7 +15,7 @@ from mbgen.pipeline import Planned, plan_model
 from mbgen.reference import execute
 from mbgen.schedules.space import Choice, Point
 from mbgen.tuning.journal import Outcome
-from mbgen.tuning.tasks import Task, tasks_of
+from mbgen.tuning.tasks import Task, shared_tasks, tasks_of
 from mbgen.tuning.trial import EMULATOR, Job, Program, build, measure, network, runner_for
 from tests.support.tools import require_target
 
@@ -45,6 +45,16 @@ def test_the_runs_of_a_task_are_the_networks() -> None:
     total = sum(macs(layer, made.graph) for layer in made.graph.layers)
     assert sum(task.runs / task.alone.calls * layer_macs(task) for task in found) == total
     assert any(task.runs > 1 for task in found)
+
+
+def test_kernels_that_networks_share_are_one_task_with_the_runs_of_all() -> None:
+    ours, others = tasks(), tasks(optimize="ram")
+    shared = shared_tasks([ours, others, ours])
+    runs = {task.space.key: 2 * task.runs for task in ours}
+    for task in others:
+        runs[task.space.key] = runs.get(task.space.key, 0) + task.runs
+    assert {task.space.key: task.runs for task in shared} == runs
+    assert len(shared) == len(runs) > len(ours)
 
 
 def layer_macs(task: Task) -> int:
