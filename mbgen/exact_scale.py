@@ -151,31 +151,45 @@ class _Form:
 
     def ends(self, multiplier: int) -> tuple[Array, Array]:
         """For each threshold what must at least, and what must not, be added to acc * multiplier."""
-        at, bits = np.array(self.channel.at, np.int64), self.high + self.shift
-        targets = (self.channel.first + 1 + np.arange(len(at), dtype=np.int64)) << bits
+        at, targets = self.thresholds
         return targets - at * multiplier, targets - (at - 1) * multiplier
+
+    @functools.cached_property
+    def thresholds(self) -> tuple[Array, Array]:
+        """Each threshold, and the total that is its level."""
+        at, bits = np.array(self.channel.at, np.int64), self.high + self.shift
+        return at, (self.channel.first + 1 + np.arange(len(at), dtype=np.int64)) << bits
 
     def totals(self, multiplier: int, skipped: tuple[int, ...]) -> tuple[int, int]:
         """What may be added to acc * multiplier, from `least` up to but without `limit`, for the levels to be right."""
+        floors, ceilings = self.lines(skipped)
+        (least, limit) = (line[1] - line[0] * multiplier for line in (floors, ceilings))
+        return int(least.max()), int(limit.min())
+
+    def lines(self, skipped: tuple[int, ...]) -> tuple[Array, Array]:
+        """The lines (sum, total) below and above which total - sum * multiplier must not be, each int64 `[2, k]`."""
         channel, bits = self.channel, self.high + self.shift
-        lowest, highest = self.ends(multiplier)
+        at, targets = self.thresholds
         if skipped:
-            lowest, highest = np.delete(lowest, skipped), np.delete(highest, skipped)
-        least, limit = int(lowest.max()), int(highest.min())
+            at, targets = np.delete(at, skipped), np.delete(targets, skipped)
+        floors, ceilings = np.stack([at, targets]), np.stack([at - 1, targets])
         if channel.first > 0:
-            least = max(least, (channel.first << bits) - channel.low * multiplier)
+            floors = np.append(floors, [[channel.low], [channel.first << bits]], axis=1)
         if channel.last < channel.levels:
-            limit = min(limit, ((channel.last + 1) << bits) - channel.high * multiplier)
-        return least, limit
+            ceilings = np.append(ceilings, [[channel.high], [(channel.last + 1) << bits]], axis=1)
+        return floors, ceilings
 
     def widest(self, nearest: int, skipped: tuple[int, ...]) -> int:
         """The multiplier near `nearest` that leaves the most room for the total: the room is concave in it."""
+        low, high = max(nearest - FARTHEST, 1), min(nearest + FARTHEST, INT32_MAX)
+        floors, ceilings = self.lines(skipped)
+        floors, ceilings = _highest(floors, low, high), -_highest(-ceilings, low, high)
+        below, above = floors.T.tolist(), ceilings.T.tolist()
 
         def room(multiplier: int) -> int:
-            least, limit = self.totals(multiplier, skipped)
-            return limit - least
+            least = max(total - at * multiplier for at, total in below)
+            return int(min(total - at * multiplier for at, total in above) - least)
 
-        low, high = max(nearest - FARTHEST, 1), min(nearest + FARTHEST, INT32_MAX)
         while high - low > 2:
             third = (high - low) // 3
             if room(low + third) < room(high - third):
@@ -199,7 +213,7 @@ class _Form:
 
     def checked(self, found: Scale) -> Scale | None:
         """`found` with the sums that it gets wrong; None if anything leaves int32."""
-        channel, at = self.channel, np.array(self.channel.at, np.int64)
+        channel, (at, _) = self.channel, self.thresholds
         near = [at + distance for distance in (-2, -1, 0, 1)]
         points = np.unique(np.clip(np.concatenate([[channel.low, channel.high], *near]), channel.low, channel.high))
         sums = points.astype(np.int64) + found.offset
@@ -210,3 +224,20 @@ class _Form:
         wrong = exact - np.clip(scaled >> self.shift, 0, channel.levels)
         (places,) = np.nonzero(wrong)
         return replace(found, patches=tuple((int(sums[place]), int(wrong[place])) for place in places))
+
+
+def _highest(lines: Array, low: int, high: int) -> Array:
+    """Those of the lines total - sum * m, int64 `[2, k]` (sum, total), that may be the highest at an m in [low, high].
+
+    Below the two that are highest at the ends, a line comes nearest to them where these two cross.
+    """
+    sums, totals = lines
+    ends = [int(np.argmax(totals - sums * multiplier)) for multiplier in (low, high)]
+    (one, other), kept = ends, np.zeros(len(sums), bool)
+    if sums[one] != sums[other]:
+        crossing = (totals[one] - totals[other]) // (sums[one] - sums[other])
+        for multiplier in (crossing, crossing + 1):  # the crossing lies between these two
+            values = totals - sums * multiplier
+            kept |= values >= min(values[one], values[other])
+    kept[ends] = True
+    return lines[:, kept]

@@ -16,8 +16,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mbgen.errors import RefusedError
+from mbgen.explore import constant_bytes
 from mbgen.options import CompileOptions
-from mbgen.pipeline import Planned, plan_model
+from mbgen.pipeline import Planned, check_flash, plan_model
 from mbgen.tables import print_tuning
 from mbgen.terminal import show_progress
 from mbgen.tuning.run import TuneOptions, tune_planned
@@ -33,9 +34,12 @@ def grid(target: str, dtype: str) -> Iterator[Planned]:
     for alpha, resolution in itertools.product(ALPHAS, RESOLUTIONS):
         options = CompileOptions(target=target, alpha=alpha, resolution=resolution, dtype=dtype)
         try:
-            yield plan_model(options, lambda *_: None)
+            planned = plan_model(options, lambda *_: None)
+            check_flash(constant_bytes(planned.graph, dtype), planned.source, planned.target.flash, planned.target)
         except RefusedError as refused:
             print(f"left out: {refused}", file=sys.stderr)
+        else:
+            yield planned
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
