@@ -7,6 +7,8 @@ DEMO := build/demo/mobilenet_v1_025_224
 
 export PYTHON
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# without bytecode each process that a test starts would compile mbgen again
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -29,11 +31,11 @@ example: system-example $(VENV)/.runtime ## classify a picture on an emulated Co
 
 .PHONY: test
 test: system-test $(VENV)/.dev ## every test, with all the compilers and emulators they need
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist worksteal
 
 .PHONY: check
 check: lint $(VENV)/.dev ## the fast loop: lint, types and the quick tests
-	$(BIN)/pytest -n auto -m "not slow"
+	$(BIN)/pytest -n auto --dist worksteal -m "not slow"
 
 .PHONY: lint
 lint: $(VENV)/.dev ## ruff and mypy
