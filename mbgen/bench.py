@@ -13,7 +13,8 @@ from typing import Any
 
 from mbgen.errors import InputError
 from mbgen.measuring import emulator
-from mbgen.measuring.machines import Host, Machine, parse_machine, time_library
+from mbgen.measuring.emulator import Emulator
+from mbgen.measuring.machines import Host, Machine, check_words, parse_machine, time_library
 from mbgen.measuring.measurement import Measurement, Unit
 from mbgen.measuring.serial_port import Port
 from mbgen.measuring.timing import Latency, Throughput, measured, throughput
@@ -22,7 +23,6 @@ from mbgen.target import Target, load_target
 
 Progress = Callable[[str, int, int], None]
 
-EMULATOR = "emulator"
 # what a core's peak can be compared with: its own cycles before a model's, and seconds by its clock
 TIME: tuple[Unit, ...] = ("cycles", "cycles~", "seconds")
 
@@ -57,28 +57,35 @@ class Bench:
 
 
 def bench(
-    directory: Path, runner: str | None, progress: Progress, instances: int = 1, prefix: Sequence[str] = ()
+    directory: Path,
+    runner: str | None,
+    progress: Progress,
+    instances: int = 1,
+    prefix: Sequence[str] = (),
+    flash: Sequence[str] = (),
 ) -> Bench:
     """Measure the library in `directory` with `runner`, as `--runner` names it, and with `instances` at the same time.
 
     Without a runner: this machine if the library is for it, else the emulator. `prefix` are words before the program
-    on another machine. InputError for a runner that there is not or that cannot run the library, MissingToolError for
-    what is not installed, RefusedError if the library crashes.
+    on another machine, `flash` those of the command that builds and flashes a board's firmware, if it is not there yet.
+    InputError for a runner that there is not or that cannot run the library, MissingToolError for what is not
+    installed, RefusedError if the library crashes.
     """
     manifest = read_manifest(directory)
     target = load_target(manifest["target"]["name"])
-    chosen = runner or (Host().name if target.emulator is None else EMULATOR)
-    if chosen == EMULATOR:
+    chosen = runner or (Host().name if target.emulator is None else Emulator().name)
+    if chosen == Emulator().name:
         if instances > 1 or prefix:
             raise InputError(
                 "the emulator measures one inference at a time; --instances and --prefix need a real machine"
             )
+        check_words(chosen, prefix, flash)
         progress("building and running the library", 0, 1)
         with tempfile.TemporaryDirectory(prefix="mbgen-") as name:
             figures = emulator.measure_library(directory, manifest, target, Path(name))
         progress("done", 1, 1)
         return summarise(manifest, target, chosen, figures, target.clock_hz)
-    return _time(directory, manifest, target, parse_machine(chosen, prefix), instances, progress)
+    return _time(directory, manifest, target, parse_machine(chosen, prefix, flash), instances, progress)
 
 
 def _time(

@@ -221,6 +221,13 @@ def compile_command(
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Stop after about so many minutes.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the search.")
 @click.option("--runner", help="What measures, as for `mbgen bench`.  [default: host, or the target's emulator]")
+@click.option("--prefix", default="", help="Words before the program that ssh starts, such as 'taskset -c 3'.")
+@click.option(
+    "--flash-with",
+    metavar="COMMAND",
+    default="",
+    help="Builds and flashes each trial's program in {folder} for the board on {port}; with a serial runner.",
+)
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes that build and measure.  [default: one a core]")
 @click.option("--workers", metavar="ADDRESS", help="Build and measure on the workers of this dask scheduler.")
 @click.option("--resource", metavar="LABEL", help="Measure only on workers with this dask resource: the boards.")
@@ -242,6 +249,8 @@ def tune_command(
     minutes: float | None,
     seed: int,
     runner: str | None,
+    prefix: str,
+    flash_with: str,
     jobs: int | None,
     workers: str | None,
     resource: str | None,
@@ -258,13 +267,15 @@ def tune_command(
       mbgen tune person.tflite --target cortex-m4 --trials 1000
       mbgen compile person.tflite --target cortex-m4 --records tuned
       mbgen tune --alpha 0.25 --target cortex-a72 --trials 2000 --minutes 20 --workers tcp://rack:8786
+      mbgen tune --target cortex-m4 --trials 200 --runner serial:/dev/ttyACM0 --flash-with "./flash {folder}"
     """
     refuse_contradictions(context, options["model"])
 
     from mbgen.tables import print_tuning
     from mbgen.tuning.run import TuneOptions, tune_model, tuning_document
 
-    search = TuneOptions(records, trials, minutes, seed, runner, jobs, workers, resource)
+    words = {"prefix": split_words(prefix), "flash": split_words(flash_with)}
+    search = TuneOptions(records, trials, minutes, seed, runner, jobs, workers, resource, **words)
     with show_progress() as progress:
         found = tune_model(CompileOptions(**options), search, progress)
     if as_json:
@@ -321,11 +332,24 @@ def verify_command(*, directory: Path, inputs: Path | None, labels: Path | None,
 @click.option("--instances", type=click.IntRange(1, 1024), default=1, help="Also run so many at the same time.")
 @click.option("--prefix", default="", help="Words before the program that ssh starts, such as 'taskset -c 3'.")
 @click.option(
+    "--flash-with",
+    metavar="COMMAND",
+    default="",
+    help="First builds and flashes the library in {folder} for the board on {port}; with a serial runner.",
+)
+@click.option(
     "--firmware", type=click.Path(path_type=Path), help="Only write the C that a board needs, to this folder."
 )
 @json_option
 def bench_command(
-    *, directory: Path, runner: str | None, instances: int, prefix: str, firmware: Path | None, as_json: bool
+    *,
+    directory: Path,
+    runner: str | None,
+    instances: int,
+    prefix: str,
+    flash_with: str,
+    firmware: Path | None,
+    as_json: bool,
 ) -> int:
     """Measure the library in DIRECTORY, layer by layer and in all.
 
@@ -352,7 +376,7 @@ def bench_command(
             print_firmware(directory, firmware, files)
         return 0
     with show_progress() as progress:
-        found = bench(directory, runner, progress, instances, split_words(prefix))
+        found = bench(directory, runner, progress, instances, split_words(prefix), split_words(flash_with))
     if as_json:
         print_json(dataclasses.asdict(found))
     else:

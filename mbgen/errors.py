@@ -35,6 +35,10 @@ class TimeoutRefusedError(RefusedError):
     """A program did not end in the time that it was given (exit code 1)."""
 
 
+class NotFlashedError(RefusedError):
+    """A board does not run the program that it was to be given (exit code 1)."""
+
+
 class MissingToolError(MbgenError):
     """A compiler, an emulator or an optional package that this command needs is not installed (exit code 3)."""
 

@@ -88,7 +88,7 @@ def disassemble(target: Target, compiled: Path) -> str:
     program = f"{target.compiler.removesuffix('gcc')}objdump"
     done = call([program, "--disassemble", "--no-show-raw-insn", str(compiled)], None, COMPILE_SECONDS)
     if done.returncode != 0:
-        raise MbgenError(f"{compiled.name}: {program} cannot read it{_excerpt(done.stdout)}")
+        raise MbgenError(f"{compiled.name}: {program} cannot read it{excerpt(done.stdout)}")
     return done.stdout
 
 
@@ -103,12 +103,12 @@ def run(target: Target, executable: Path, folder: Path, seconds: float, plugins:
         done = call([*_emulator(target, plugins), str(executable)], folder, seconds)
     except subprocess.TimeoutExpired as late:
         printed = late.output.decode(errors="replace") if isinstance(late.output, bytes) else late.output or ""
-        reason = f"{what} did not end within {seconds:g} seconds{_excerpt(printed, last=True)}"
+        reason = f"{what} did not end within {seconds:g} seconds{excerpt(printed, last=True)}"
         raise TimeoutRefusedError(reason) from late
     if done.returncode == 0:
         return done.stdout
     cause = signal.Signals(-done.returncode).name if done.returncode < 0 else f"exit code {done.returncode}"
-    raise RefusedError(f"{what} ended with {cause}{_excerpt(done.stdout, last=True)}")
+    raise RefusedError(f"{what} ended with {cause}{excerpt(done.stdout, last=True)}")
 
 
 def _compile(target: Target, what: str, command: Sequence[str]) -> None:
@@ -117,7 +117,7 @@ def _compile(target: Target, what: str, command: Sequence[str]) -> None:
     except subprocess.TimeoutExpired as late:
         raise MbgenError(f"{what}: {command[0]} did not end within {COMPILE_SECONDS} seconds") from late
     if done.returncode != 0:
-        raise MbgenError(f"{what}: {command[0]} refused it for {target.name}{_excerpt(done.stdout)}")
+        raise MbgenError(f"{what}: {command[0]} refused it for {target.name}{excerpt(done.stdout)}")
 
 
 def _emulator(target: Target, plugins: Sequence[str]) -> list[str]:
@@ -149,7 +149,8 @@ def call(command: Sequence[str], folder: Path | None, seconds: float) -> subproc
     )
 
 
-def _excerpt(printed: str, last: bool = False) -> str:
+def excerpt(printed: str, last: bool = False) -> str:
+    """The first or the last lines that a program printed, as the end of an error message."""
     lines = printed.strip().splitlines()
     if not lines:
         return "; it printed nothing"

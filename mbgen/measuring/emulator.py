@@ -6,6 +6,7 @@ Knows how to build what is measured. May not know what counting and pricing do.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,13 @@ FIRST_LAYER = 2  # that of the first layer
 SECONDS = 1800.0
 
 _C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "float32": "float"}
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """QEMU, which counts what a program executes."""
+
+    name: str = "emulator"
 
 
 def measure_program(target: Target, program: Path, folder: Path, seconds: float = SECONDS) -> Measurement:

@@ -31,6 +31,17 @@ class DamagedError(MbgenError):
 
 
 @dataclass(frozen=True)
+class Build:
+    """Which library a report is of, and which build of it."""
+
+    name: str
+    number: int  # NAME_BUILD_ID
+
+    def __str__(self) -> str:
+        return f"{self.name} of build {self.number:#010x}"
+
+
+@dataclass(frozen=True)
 class Section:
     """What one section took in one run."""
 
@@ -52,8 +63,7 @@ class Load:
 class Report:
     """One report; times are in ticks of the machine's clock."""
 
-    name: str
-    build: int  # NAME_BUILD_ID
+    build: Build
     hz: int  # ticks in a second; 0: a tick is a cycle of the core, whose clock is not known
     core_hz: int  # cycles of the core in a second while it measured; 0: not known
     runs: tuple[int, ...]
@@ -68,7 +78,7 @@ def read_report(lines: Iterable[str]) -> Report:
     DamagedError where it is not whole; RefusedError if it says that a run failed.
     """
     stream = iter(lines)
-    name, build, hz, sections = _read_head(stream)
+    build, hz, sections = _read_head(stream)
     runs: list[int] = []
     core_hz, profiled, empty = 0, 0, 0
     measured: list[Section] = []
@@ -90,32 +100,45 @@ def read_report(lines: Iterable[str]) -> Report:
             case "load":
                 load = Load(*numbers)
             case "failed":
-                raise RefusedError(f"{name} reports that an inference failed")
+                raise RefusedError(f"{build.name} reports that an inference failed")
             case "wrong":
-                raise RefusedError(f"{name} gives a wrong result: its self-test failed where it was measured")
+                raise RefusedError(f"{build.name} gives a wrong result: its self-test failed where it was measured")
             case _:
                 _expect(bool(runs), "no run came before the end")
                 _expect(len(measured) == sections * profiled, f"{len(measured)} sections came of {sections * profiled}")
                 starts = range(0, len(measured), max(sections, 1))
                 profiles = tuple(tuple(measured[start : start + sections]) for start in starts)
-                return Report(name, build, hz, core_hz, tuple(runs), empty, profiles, load)
+                return Report(build, hz, core_hz, tuple(runs), empty, profiles, load)
     raise DamagedError("the report broke off before its end")
 
 
-def _read_head(stream: Iterator[str]) -> tuple[str, int, int, int]:
-    for line in stream:
-        try:
-            word, *rest = checked(line)
-        except DamagedError:
-            continue
-        if word == HEAD:
-            if len(rest) != 5 or rest[1] != str(VERSION):
-                raise RefusedError(
-                    f"the report's first line is {line.strip()!r}, not one of version {VERSION}: "
-                    "build the program with this version of mbgen"
-                )
-            return rest[0], int(rest[2]), int(rest[3]), int(rest[4])
-    raise DamagedError("no report came")
+def started(line: str) -> Build | None:
+    """What a report is of that starts with this line; None if none does. RefusedError if it is of another version."""
+    head = _head(line)
+    return None if head is None else head[0]
+
+
+def _read_head(stream: Iterator[str]) -> tuple[Build, int, int]:
+    head = next(filter(None, map(_head, stream)), None)
+    if head is None:
+        raise DamagedError("no report came")
+    return head
+
+
+def _head(line: str) -> tuple[Build, int, int] | None:
+    """Build, ticks in a second and number of sections, if the line is a report's first."""
+    try:
+        word, *rest = checked(line)
+    except DamagedError:
+        return None
+    if word != HEAD:
+        return None
+    if len(rest) != 5 or rest[1] != str(VERSION):
+        raise RefusedError(
+            f"the report's first line is {line.strip()!r}, not one of version {VERSION}: "
+            "build the program with this version of mbgen"
+        )
+    return Build(rest[0], int(rest[2])), int(rest[3]), int(rest[4])
 
 
 def _numbers(line: str) -> tuple[str, tuple[int, ...]]:

@@ -7,6 +7,7 @@ of a report are.
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from typing import Any
 from mbgen import toolchain
 from mbgen.data import data_folder
 from mbgen.errors import InputError, RefusedError
-from mbgen.measuring.lines import DamagedError, Report, read_report
-from mbgen.measuring.serial_port import Port, parse_port, read_board
+from mbgen.measuring.flashing import check_command, flash
+from mbgen.measuring.lines import Build, DamagedError, Report, read_report
+from mbgen.measuring.serial_port import Port, located, parse_port, read_board
 from mbgen.measuring.ssh import Remote, parse_remote, run_remote
 from mbgen.running import build_program
 from mbgen.target import HOST, Target
@@ -26,7 +28,10 @@ from mbgen.templates import environment
 ROUNDS = 3  # processes: memory lies elsewhere in each
 MILLISECONDS = 1000  # that each of them measures for
 START_SECONDS = 60.0  # that a program may take beside its MACs
+RESET_SECONDS = 30.0  # after flashing, until the board reports
 SECONDS_PER_MAC = 4e-6  # one run on the slowest core with emulated floats; a report has up to eight before it says more
+
+FIRMWARE = "firmware"  # beside include and src, where a command of the board's project builds them
 
 _C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "float32": "float"}
 _FIRMWARE = ("measure.c", "measure.h", "machine_cortex_m.c", "board_mps2.c")
@@ -43,18 +48,31 @@ Machine = Host | Remote | Port
 Progress = Callable[[str, int, int], None]
 
 
-def parse_machine(name: str, prefix: Sequence[str] = ()) -> Machine:
-    """The machine that `--runner` names; `prefix` are words before a program that ssh starts. InputError if none."""
+def parse_machine(name: str, prefix: Sequence[str] = (), flash: Sequence[str] = ()) -> Machine:
+    """The machine that `--runner` names; InputError if none.
+
+    `prefix` are words before a program that ssh starts, `flash` those of the command that gives a board its program.
+    """
+    check_words(name, prefix, flash)
     kind, _, address = name.partition(":")
-    if prefix and kind != "ssh":
-        raise InputError(f"--prefix is for programs that ssh starts, and the runner is {name}")
     if name == Host().name:
         return Host()
     if kind == "ssh":
         return parse_remote(address, prefix)
     if kind == "serial":
-        return parse_port(address)
+        return parse_port(address, flash)
     raise InputError(f"there is no runner {name!r}; choose emulator, host, ssh:USER@HOST[:PORT] or serial:PORT[:BAUD]")
+
+
+def check_words(name: str, prefix: Sequence[str], flash: Sequence[str]) -> None:
+    """Raise InputError if these words are not for the runner of that name."""
+    kind = name.partition(":")[0]
+    if prefix and kind != "ssh":
+        raise InputError(f"--prefix is for programs that ssh starts, and the runner is {name}")
+    if flash and kind != "serial":
+        raise InputError(f"--flash-with is for boards, and the runner is {name}; choose serial:PORT[:BAUD]")
+    if flash:
+        check_command(flash)
 
 
 def time_library(
@@ -74,10 +92,14 @@ def time_library(
     if isinstance(machine, Port):
         if instances > 1:
             raise InputError(f"{machine.name}: a microcontroller runs one instance at a time; leave --instances out")
-        progress("waiting for the board's report", 0, 1)
-        report = read_board(machine, seconds, 4 * seconds)
-        _check_build(directory, manifest, report, machine)
-        return (report,)
+        port = located(machine)
+        if port.flash:
+            progress("building and flashing", 0, 2)
+            with tempfile.TemporaryDirectory(prefix="mbgen-") as name:
+                folder = Path(shutil.copytree(directory, Path(name) / manifest["name"]))
+                flash_library(folder, manifest, port)
+        progress("waiting for the board's report", 1, 2)
+        return (read_library(directory, manifest, port, seconds),)
     with tempfile.TemporaryDirectory(prefix="mbgen-") as name:
         progress("building the library", 0, 2)
         program = build_timed(directory, manifest, machine, Path(name), instances)
@@ -141,6 +163,23 @@ def time_programs(
     return tuple(map(tuple, reports))
 
 
+def flash_library(directory: Path, manifest: Mapping[str, Any], port: Port) -> None:
+    """Write the firmware to the library's own folder, and let the port's command build and flash it. Errors as both."""
+    write_firmware(manifest, directory / FIRMWARE)
+    flash(port, directory)
+
+
+def read_library(directory: Path, manifest: Mapping[str, Any], port: Port, seconds: float) -> Report:
+    """What a board that may be silent for `seconds` reports of this build of the library. Errors as `read_board`."""
+    name = manifest["name"]
+    header = (directory / "include" / f"{name}.h").read_text(encoding="ascii")
+    found = re.search(r"_BUILD_ID (0x[0-9A-Fa-f]+)", header)
+    if found is None:
+        raise InputError(f"{directory}: include/{name}.h defines no {name.upper()}_BUILD_ID; compile the library again")
+    patience = RESET_SECONDS if port.flash else 0
+    return read_board(port, Build(name, int(found[1], 16)), seconds, 4 * seconds, patience)
+
+
 def write_firmware(manifest: Mapping[str, Any], folder: Path) -> list[str]:
     """Write what a board's project needs beside the library to report its times; gives the files' names.
 
@@ -169,18 +208,6 @@ def _run(program: Path, target: Target, machine: Host | Remote, seconds: float) 
         return read_report(printed.splitlines())
     except DamagedError as damaged:
         raise RefusedError(f"{machine.name}: {program.name} gave no whole report: {damaged}") from damaged
-
-
-def _check_build(directory: Path, manifest: Mapping[str, Any], report: Report, port: Port) -> None:
-    name = manifest["name"]
-    header = (directory / "include" / f"{name}.h").read_text(encoding="ascii")
-    found = re.search(r"_BUILD_ID (0x[0-9A-Fa-f]+)", header)
-    build = int(found[1], 16) if found else None
-    if (report.name, report.build) != (name, build):
-        raise RefusedError(
-            f"{port.name}: the board runs {report.name} of build {report.build:#010x}, not {name} of build "
-            f"{build:#010x} as in {directory}; build and flash its firmware again"
-        )
 
 
 def _render(template: str, manifest: Mapping[str, Any]) -> str:

@@ -34,7 +34,7 @@ class Record:
     point: Point
     figure: float  # of one run of the kernel's layer alone; less is better
     default_figure: float
-    unit: str  # "cycles~" (a model's), "instructions" or "seconds"
+    unit: str  # "cycles~" (a model's), "cycles" (a board's), "instructions" or "seconds"
     trials: int  # how many points were measured
     improvements: tuple[tuple[int, float], ...]  # number and figure of each trial that was the best so far
     version: str  # of mbgen, whose space the point is from

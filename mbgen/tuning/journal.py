@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 from mbgen.errors import InputError
 from mbgen.schedules.space import Point
 
-Cause = Literal["illegal", "compile error", "wrong result", "timeout", "crash"]
+Cause = Literal["illegal", "compile error", "not flashed", "wrong result", "timeout", "crash"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,8 @@ class Journal:
 
     def add(self, kernel: str, point: Point, outcome: Outcome) -> None:
         """Write an outcome and wait until it is on the disk."""
+        if outcome.cause == "not flashed":  # says nothing of the point: the next run tries again
+            return
         entry = {"kernel": kernel, "point": dict(sorted(point.items())), **asdict(outcome), "setting": self._setting}
         self._file.write(f"{json.dumps(entry, allow_nan=False)}\n".encode("ascii"))
         self._file.flush()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -16,13 +17,15 @@ from typing import Any
 
 import mbgen
 from mbgen.errors import InputError, MissingToolError
+from mbgen.measuring.serial_port import Port
+from mbgen.measuring.ssh import Remote
 from mbgen.options import CompileOptions
 from mbgen.pipeline import Planned, plan_model
 from mbgen.schedules.records import core_folder, write_records
 from mbgen.schedules.space import Point
 from mbgen.tuning.journal import Journal, Outcome
 from mbgen.tuning.tasks import Task, shared_tasks, tasks_of
-from mbgen.tuning.trial import Job, build, measure, runner_for, takes_time
+from mbgen.tuning.trial import Job, Runner, build, measure, one_at_a_time, runner_for
 from mbgen.tuning.tune import Progress, Tuning, tune
 from mbgen.tuning.workers import Workers, local_workers, remote_workers, run_trials
 
@@ -42,6 +45,8 @@ class TuneOptions:
     jobs: int | None = None  # processes on this machine; None: one a core
     workers: str | None = None  # address of a dask scheduler, instead of processes here
     resource: str | None = None  # label of the workers that may measure
+    prefix: tuple[str, ...] = ()  # words before a program that ssh starts
+    flash: tuple[str, ...] = ()  # command that builds a board's program and flashes it
 
 
 def tune_model(network: CompileOptions, options: TuneOptions, progress: Progress) -> Tuning:
@@ -58,12 +63,17 @@ def tune_planned(networks: Sequence[Planned], options: TuneOptions, progress: Pr
     check_options(options)
     (target,) = {one.target for one in networks}
     tasks = shared_tasks(tasks_of(one.graph, one.plan, target) for one in networks)
-    runner = runner_for(options.runner, target)
+    runner = runner_for(options.runner, target, options.prefix, options.flash)
+    if isinstance(runner, Port) and options.workers is not None and options.resource is None:
+        raise InputError(
+            f"--runner {runner.name} with --workers: name the workers with a board by --resource, "
+            "so that each measures one trial at a time"
+        )
     if not tasks:
         raise InputError("this network has no kernel with a choice of schedules: there is nothing to tune")
     folder = core_folder(options.records, target)
-    setting = {"core": folder.name, "runner": runner, "version": mbgen.__version__}
-    with Journal(folder / JOURNAL, setting) as journal, _workers(options, takes_time(runner)) as workers:
+    setting = {"core": folder.name, **_spelled(runner), "version": mbgen.__version__}
+    with Journal(folder / JOURNAL, setting) as journal, _workers(options, one_at_a_time(runner)) as workers:
 
         def measure_points(points: Sequence[tuple[Task, Point]], deadline: float) -> Iterator[tuple[int, Outcome]]:
             jobs = [Job(target.name, task.alone, task.space.key, dict(point), runner) for task, point in points]
@@ -123,6 +133,16 @@ def require_packages(*names: str) -> None:
     missing = [name for name in names if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingToolError(f"mbgen tune needs {', '.join(missing)}; install with: pip install 'mbgen[tune]'")
+
+
+def _spelled(runner: Runner) -> dict[str, str]:
+    """All that figures depend on, as the options have it."""
+    spelled = {"runner": runner.name}
+    if isinstance(runner, Remote) and runner.prefix:
+        spelled["prefix"] = shlex.join(runner.prefix)
+    if isinstance(runner, Port):
+        spelled["flash-with"] = shlex.join(runner.flash)
+    return spelled
 
 
 def _workers(options: TuneOptions, one_at_a_time: bool) -> AbstractContextManager[Workers]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from mbgen.errors import RefusedError
-from mbgen.measuring.lines import DamagedError, Load, Report, Section, checked, read_report
+from mbgen.measuring.lines import Build, DamagedError, Load, Report, Section, checked, read_report, started
 from tests.support.report_lines import line, sent
 
 
@@ -14,8 +14,7 @@ def test_checksum_is_the_crc_of_the_catalogues() -> None:
 
 def test_a_report_is_read() -> None:
     assert read_report(sent()) == Report(
-        name="tiny",
-        build=0x0A0B0C0D,
+        build=Build("tiny", 0x0A0B0C0D),
         hz=1000,
         core_hz=4000,
         runs=(70, 72, 71),
@@ -23,6 +22,12 @@ def test_a_report_is_read() -> None:
         profiles=((Section(40, 2), Section(30, 1)), (Section(44, 2), Section(32, 1))),
         load=Load(2, 10, 400, 780),
     )
+
+
+def test_which_lines_start_a_report() -> None:
+    assert [started(one) for one in sent()] == [Build("tiny", 0x0A0B0C0D)] + [None] * 11
+    assert started(sent()[0].replace("tiny", "tine")) is None
+    assert str(started(sent()[0])) == "tiny of build 0x0a0b0c0d"
 
 
 def test_what_comes_before_a_report_is_passed_over() -> None:

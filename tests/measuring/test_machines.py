@@ -141,6 +141,24 @@ def test_machines_by_name(name: str, expected: Host | Remote | Port) -> None:
         ("host", "host", {"prefix": ("nice",)}, "--prefix is for programs that ssh starts, and the runner is host"),
         (
             "host",
+            "host",
+            {"flash": ("flash", "{folder}")},
+            "--flash-with is for boards, and the runner is host; choose serial:PORT[:BAUD]",
+        ),
+        (
+            "cortex-m4",
+            "emulator",
+            {"flash": ("flash", "{folder}")},
+            "--flash-with is for boards, and the runner is emulator; choose serial:PORT[:BAUD]",
+        ),
+        (
+            "cortex-m4",
+            "serial:/dev/ttyACM0",
+            {"flash": ("flash",)},
+            "--flash-with: 'flash' does not say where the folder of the program goes; write {folder} in its place",
+        ),
+        (
+            "host",
             "board",
             {},
             "there is no runner 'board'; choose emulator, host, ssh:USER@HOST[:PORT] or serial:PORT[:BAUD]",

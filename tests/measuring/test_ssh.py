@@ -180,7 +180,7 @@ def test_a_library_is_timed_on_another_machine(
 def _is_sound(report: Report, layers: int) -> bool:
     load = report.load
     return (
-        (report.name, report.hz) == ("tiny", 10**9)
+        (report.build.name, report.hz) == ("tiny", 10**9)
         and min(report.runs) > 0
         and {len(profile) for profile in report.profiles} == {layers}
         and load is not None

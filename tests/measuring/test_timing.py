@@ -4,12 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from mbgen.measuring.lines import Load, Report, Section
+from mbgen.measuring.lines import Build, Load, Report, Section
 from mbgen.measuring.timing import measured, percentile, throughput
 
 REPORT = Report(
-    name="tiny",
-    build=1,
+    build=Build("tiny", 1),
     hz=1000,
     core_hz=4000,
     runs=(70, 90, 80),

@@ -31,6 +31,13 @@ def test_outcomes_are_there_for_the_next_run(path: Path) -> None:
         assert journal.find("b", {"mr": 1, "nr": 2}) is None
 
 
+def test_a_board_that_did_not_get_its_program_is_tried_again(path: Path) -> None:
+    with Journal(path, SETTING) as journal:
+        journal.add("a", {"mr": 1}, Outcome(None, cause="not flashed", message="no probe"))
+    with Journal(path, SETTING) as journal:
+        assert journal.find("a", {"mr": 1}) is None
+
+
 def test_other_settings_are_kept_apart(path: Path) -> None:
     with Journal(path, SETTING) as journal:
         journal.add("a", {"mr": 1}, GOOD)

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 import pickle
+from pathlib import Path
 
 import pytest
 
 from mbgen.errors import InputError
 from mbgen.graph import Array, Graph, macs
+from mbgen.measuring.emulator import Emulator
+from mbgen.measuring.machines import Host
+from mbgen.measuring.serial_port import Port
+from mbgen.measuring.ssh import Remote
 from mbgen.options import CompileOptions, Optimize
 from mbgen.pipeline import Planned, plan_model
 from mbgen.reference import execute
 from mbgen.schedules.space import Choice, Point
+from mbgen.target import load_target
 from mbgen.tuning.journal import Outcome
 from mbgen.tuning.tasks import Task, shared_tasks, tasks_of
-from mbgen.tuning.trial import EMULATOR, Job, Program, build, measure, network, runner_for
+from mbgen.tuning.trial import Job, Program, Runner, build, measure, network, runner_for
+from tests.support.emulated_board import CLOCK, INCLUDES, EmulatedBoard, emulated_board
 from tests.support.tools import require_target
 
 
@@ -178,10 +186,14 @@ def test_programs_that_do_not_end_well_are_told_apart(
 
 
 def test_runners() -> None:
-    assert runner_for(None, require_target("cortex-m0plus")) == EMULATOR
-    assert runner_for("emulator", require_target("cortex-m0plus")) == EMULATOR
-    assert runner_for(None, require_target("host")) == "host"
-    assert runner_for("ssh:pi@board", require_target("cortex-a72")) == "ssh:pi@board"
+    assert runner_for(None, require_target("cortex-m0plus")) == Emulator()
+    assert runner_for("emulator", require_target("cortex-m0plus")) == Emulator()
+    assert runner_for(None, require_target("host")) == Host()
+    words = ("taskset", "-c", "3")
+    assert runner_for("ssh:pi@board", require_target("cortex-a72"), words) == Remote("pi@board", prefix=words)
+    command = ("sh", "flash.sh", "{folder}")
+    board = runner_for("serial:/dev/ttyACM0", load_target("cortex-m4"), (), command)
+    assert board == Port("/dev/ttyACM0", flash=command)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +208,8 @@ def test_runners() -> None:
         (
             "cortex-m0plus",
             "serial:/dev/ttyACM0",
-            "--runner serial:/dev/ttyACM0: a board runs what is flashed, and each trial is another program",
+            "--runner serial:/dev/ttyACM0: each trial is another program for the board; give the command that builds "
+            "and flashes it, such as --flash-with 'sh flash.sh {folder}'",
         ),
         (
             "cortex-a72",
@@ -211,10 +224,93 @@ def test_runners_that_cannot_measure_trials(target: str, runner: str, message: s
     assert str(failure.value) == message
 
 
+@pytest.mark.parametrize(
+    ("prefix", "flash", "message"),
+    [
+        (("nice",), (), "--prefix is for programs that ssh starts, and the runner is emulator"),
+        (
+            (),
+            ("flash", "{folder}"),
+            "--flash-with is for boards, and the runner is emulator; choose serial:PORT[:BAUD]",
+        ),
+    ],
+)
+def test_words_that_the_emulator_has_no_use_for(prefix: tuple[str, ...], flash: tuple[str, ...], message: str) -> None:
+    with pytest.raises(InputError) as failure:
+        runner_for(None, load_target("cortex-m4"), prefix, flash)
+    assert str(failure.value) == message
+
+
+def on_board(board: EmulatedBoard) -> Program:
+    """A trial of a layer in a band, in whose small network other layers run too."""
+    task = next(task for task in reversed(tasks("cortex-m4")) if task.space.family == "packed_gemm")
+    runner: Runner = runner_for(board.runner, require_target("cortex-m4"), (), board.flash)
+    program = build(Job("cortex-m4", task.alone, task.space.key, dict(task.space.default), runner))
+    assert isinstance(program, Program), program
+    return pickle.loads(pickle.dumps(program))  # type: ignore[no-any-return]
+
+
+def test_a_trial_on_a_board_is_flashed_and_measured(tmp_path: Path) -> None:
+    with emulated_board(tmp_path / "board") as board:
+        program = on_board(board)
+        outcome = measure(program)
+    assert (outcome.unit, outcome.cause) == ("cycles", None)
+    assert outcome.figure is not None
+    assert outcome.figure > 0
+
+
+def test_a_wrong_kernel_is_found_on_a_board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def other(graph: Graph, image: Array) -> dict[str, Array]:
+        values = execute(graph, image)
+        values[graph.output] = values[graph.output] ^ 1
+        return values
+
+    with emulated_board(tmp_path / "board") as board:
+        good = on_board(board)
+        monkeypatch.setattr("mbgen.tuning.trial.execute", other)
+        wrong = on_board(board)
+        assert [measure(program).cause for program in (wrong, good)] == ["wrong result", None]
+
+
+def test_a_program_that_the_project_does_not_build() -> None:
+    ends = os.openpty()
+    command = ("sh", "-c", "echo no room; exit 1", "{folder}")
+    outcome = measure(on_board(EmulatedBoard(Path(os.ttyname(ends[1])), command)))
+    for end in ends:
+        os.close(end)
+    assert outcome == Outcome(
+        None,
+        cause="not flashed",
+        message="--flash-with: sh -c echo no room; exit 1 {folder} ended with exit code 1; it printed\n    no room",
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            (*CLOCK, *INCLUDES[:1]),
+            "the board does not report layer by layer; let the command of --flash-with give firmware/task_hooks.h to "
+            "the library's sources with -include",
+        ),
+        (
+            ("-DMEASURE_HZ=1000", *INCLUDES),
+            "the board's clock stands still; compile machine_cortex_m.c with -DMEASURE_BY_SYSTICK if its core has no "
+            "DWT unit",
+        ),
+    ],
+    ids=["no hooks", "no clock"],
+)
+def test_a_project_that_no_trial_can_be_measured_with(flags: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    with emulated_board(tmp_path / "board", flags) as board, pytest.raises(InputError) as failure:
+        measure(on_board(board))
+    assert str(failure.value) == f"{board.runner}:115200: {message}"
+
+
 def test_a_trial_on_this_machine_takes_time() -> None:
     require_target("host")
     task = next(task for task in reversed(tasks("host")) if task.space.family.startswith("gemm"))
-    program = build(Job("host", task.alone, task.space.key, dict(task.space.default), "host"))
+    program = build(Job("host", task.alone, task.space.key, dict(task.space.default), Host()))
     assert isinstance(program, Program), program
     outcome = measure(pickle.loads(pickle.dumps(program)))
     assert (outcome.unit, outcome.cause) == ("seconds", None)
@@ -230,6 +326,6 @@ def test_a_wrong_kernel_is_found_on_this_machine(monkeypatch: pytest.MonkeyPatch
         return {name: value + 1000 for name, value in execute(graph, image).items()}
 
     monkeypatch.setattr("mbgen.tuning.trial.execute", other)
-    program = build(Job("host", task.alone, task.space.key, dict(task.space.default), "host"))
+    program = build(Job("host", task.alone, task.space.key, dict(task.space.default), Host()))
     assert isinstance(program, Program), program
     assert measure(program).cause == "wrong result"
