@@ -123,7 +123,7 @@ def schedule_of(module: ir.IRModule, space: Space, point: Point | None = None) -
 
 def point_of(schedule: Any, space: Space) -> dict[str, Choice]:
     """The point that a trace decided on, from the annotations."""
-    annotations = schedule.get(schedule.get_sblock("root")).annotations
+    annotations = schedule.get(_root(schedule)).annotations
     return {name: options[int(annotations[_KNOB + name])] for name, options in space.knobs.items()}
 
 
@@ -133,8 +133,13 @@ def _module(function: Any) -> ir.IRModule:
     return ir.IRModule({"main": function.specialize(zeros) if zeros else function})
 
 
+def _root(schedule: Any) -> Any:
+    """The outermost block: TVM puts none around a kernel whose body is one block without loops."""
+    return schedule.get_sblock(schedule.mod["main"].body.block.name_hint)
+
+
 def _sample(schedule: Any, space: Space, point: Point | None = None) -> None:
-    root = schedule.get_sblock("root")
+    root = _root(schedule)
     for name, options in space.knobs.items():
         decision = None if point is None else options.index(point[name])
         sampled = schedule.sample_categorical(

@@ -48,6 +48,17 @@ def copy_kernel() -> Any:
     return build(body)
 
 
+def kernel_without_loops() -> Any:
+    def body() -> None:
+        x, y = parameter("input", (8,), "int8"), parameter("output", (8,), "int8")
+        with grid("copy", {}):
+            T.reads(x[0])
+            T.writes(y[0])
+            T.buffer_store(y, x[0], [0])
+
+    return build(body)
+
+
 def evolution(space: Space, seed: int) -> Evolution:
     return Evolution(space, copy_kernel(), [(space.default, 30.0)], batch=BATCH, seed=seed)
 
@@ -145,3 +156,10 @@ def test_tvms_own_intrinsics_are_not_imported() -> None:
     evolution(large_space(), 0)
     assert "tvm.s_tir.tensor_intrin.cuda" not in sys.modules
     assert "tvm.s_tir.tensor_intrin" not in sys.modules
+
+
+def test_a_kernel_that_is_one_block_without_loops_is_searched() -> None:
+    search = Evolution(large_space(), kernel_without_loops(), [(large_space().default, 30.0)], batch=BATCH, seed=0)
+    points = search.propose(BATCH)
+    assert points
+    assert all(large_space().reason(point) is None for point in points)
