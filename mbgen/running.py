@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 
 BATCH_INPUTS = 16  # in one run of the program: few enough that progress shows
 BATCH_BYTES = 64 * 2**20  # of layer outputs in one run, unless one inference alone has more
-STACK_BYTES = 64 * 1024  # on bare metal
+STACK_BYTES = 64 * 1024  # on bare metal, beside the output that a self-test holds there
 PAINTED_BYTES = 48 * 1024  # of the stack, to see how much of it is used
 START_SECONDS = 60.0  # that a run may take beside its MACs
 SECONDS_PER_MAC = 2e-6  # ten times what soft float takes in QEMU
@@ -152,7 +152,8 @@ def build_program(
     link_flags: list[str] = []
     if target.memory is not None:
         script = folder / "cortex_m.ld"
-        script.write_text(_render("cortex_m.ld.jinja", memory=target.memory, stack_bytes=STACK_BYTES), encoding="ascii")
+        stack = max(_board_stack(read_manifest(directory)) for directory in directories)
+        script.write_text(_render("cortex_m.ld.jinja", memory=target.memory, stack_bytes=stack), encoding="ascii")
         sources += [harness / "startup.c", harness / "semihosting.c"]
         link_flags = ["-nostartfiles", "-Wl,--gc-sections", "-T", str(script)]
     else:
@@ -163,6 +164,11 @@ def build_program(
     flags = [*manifest["target"]["c_flags"], *include_flags, *c_flags]
     build(target, sources, executable, flags, link_flags)
     return executable
+
+
+def _board_stack(manifest: Json) -> int:
+    output = _tensor_bytes(manifest["output"]["shape"], manifest["output"]["dtype"])
+    return STACK_BYTES + -(-output // 8) * 8
 
 
 def _build_layers_program(directory: Path, manifest: Json, target: Target, inputs: Array, folder: Path) -> Path:
@@ -220,7 +226,7 @@ def _check_board(manifest: Json, target: Target, ram: int) -> None:
     if target.memory is None:
         return
     for what, needed, region in (
-        ("RAM", ram + STACK_BYTES, target.memory.data),
+        ("RAM", ram + _board_stack(manifest), target.memory.data),
         ("constants", manifest["constant_bytes"], target.memory.constants),
     ):
         if needed > region.size:
