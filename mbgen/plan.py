@@ -48,14 +48,16 @@ class Rows:
 class Stage:
     """One link of the row pipeline: for each row that comes, a window layer and the pointwise layers behind it.
 
-    Offsets are in bytes from the start of the arena. The newest input row comes at `row`; the `ring_rows` before it are
-    kept in a ring, row q in slot q % ring_rows. `outputs` says where each layer leaves its output row, the window's
-    first; the last layer of the last stage leaves whole rows one after the other, its tensor.
+    Offsets are in bytes from the start of the arena. Of the input, `ring_rows` are kept in a ring, row q in slot
+    q % ring_rows. The newest row comes at `row` and the ring holds those before it; where `row` is None it comes
+    straight into its slot, so the ring holds a whole window. `outputs` says where each layer leaves its output row, the
+    window's first: the last where the next stage's newest row comes. The last layer of the last stage leaves whole rows
+    one after the other, its tensor.
     """
 
     window: str
     pointwise: tuple[str, ...]
-    row: int
+    row: int | None
     ring: int
     ring_rows: int
     outputs: tuple[int, ...]

@@ -187,6 +187,7 @@ def _build_layers_program(directory: Path, manifest: Json, target: Target, input
                 "name": layer["name"],
                 "start": _address(layer),
                 "bytes": _record_bytes(layer),
+                "slots": layer["output"].get("slots", 1),
                 "ends": _ends(layer),
                 "total": _ends(layer) * _records(layer),
             }

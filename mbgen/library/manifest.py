@@ -119,7 +119,10 @@ def _channels(network: Network, layer: str) -> Json | None:
 
 
 def _place(place: Place) -> Json:
-    return {"place": "output"} if place.where == "output" else {"place": place.where, "offset": place.offset}
+    if place.where == "output":
+        return {"place": "output"}
+    slots = {"slots": place.slots} if place.slots > 1 else {}
+    return {"place": place.where, "offset": place.offset, **slots}
 
 
 def _banded(network: Network, layer: Layer) -> Json:

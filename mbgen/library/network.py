@@ -24,7 +24,8 @@ from mbgen.target import Target
 Option = str | int | float | bool | None
 
 _FUNCTIONS = ("begin", "push_rows", "finish", "invoke", "self_test")
-_OWN = ("arena", "status", "rows", "window", "find_rows", "rows_ready", "keep_row")  # other names that the C has
+# other names that the C has
+_OWN = ("arena", "status", "rows", "window", "find_rows", "rows_ready", "keep_row", "input_rows", "run")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,13 +73,17 @@ class Rewrites:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a tensor's bytes are while the network runs; the offset is in bytes from the start of the arena.
+    """Where a tensor's bytes are while the network runs: the caller's `input` or `output`, or bytes of the arena.
 
-    Of a tensor that passes through the row pipeline there is one `row` at a time, and of one within a band a `tile`.
+    The offset is in bytes from the start of the arena.
+
+    Of a tensor that passes through the row pipeline there is one `row` at a time, row q in slot q % slots, and of one
+    within a band a `tile`.
     """
 
-    where: Literal["output", "arena", "row", "tile"]
+    where: Literal["input", "output", "arena", "row", "tile"]
     offset: int = 0
+    slots: int = 1
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -148,7 +153,7 @@ class Network:
                 return Place("arena", buffer.offset)
         if self.plan.bands:
             return _band_places(self)[tensor]
-        return Place("row", _row_places(self)[tensor])
+        return _row_places(self)[tensor]
 
     def stored(self, tensor: str) -> tuple[str, int]:
         """Element type and number of elements of an activation as it lies in memory."""
@@ -169,15 +174,17 @@ def _band_places(network: Network) -> dict[str, Place]:
     return places
 
 
-def _row_places(network: Network) -> dict[str, int]:
+def _row_places(network: Network) -> dict[str, Place]:
     """Where each row that passes through the row pipeline is, by tensor."""
-    outputs = {layer.name: layer.output for layer in network.graph.layers}
-    passing = {
-        outputs[name]: offset
-        for stage in network.plan.stages
-        for name, offset in zip(stage.layers, stage.outputs, strict=True)
-    }
-    return {network.graph.input: network.plan.stages[0].row, **passing}
+    layers = {layer.name: layer for layer in network.graph.layers}
+    places = {}
+    for stage in network.plan.stages:
+        for name, offset in zip(stage.layers, stage.outputs, strict=True):
+            places[layers[name].output] = Place("row", offset)
+    for stage in network.plan.stages:
+        newest = Place("row", stage.ring, stage.ring_rows) if stage.row is None else Place("row", stage.row)
+        places[layers[stage.window].inputs[0]] = newest
+    return places
 
 
 def _check_test(network: Network) -> None:
@@ -227,7 +234,8 @@ def _check_arena(network: Network) -> None:
             raise ValueError(f"{layer.name}: the plan has no place for its output")
     starts = {buffer.offset for buffer in plan.buffers}
     for stage in plan.stages:
-        if not {stage.row, *stage.outputs, *([stage.ring] if stage.ring_rows else [])} <= starts:
+        rows = ([] if stage.row is None else [stage.row]) + ([stage.ring] if stage.ring_rows else [])
+        if not {*rows, *stage.outputs} <= starts:
             raise ValueError(f"{stage.window}: its stage uses bytes that are no buffer of the plan")
     for band in plan.bands:
         if not {band.source, band.scratch, band.target} <= starts:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Literal
 
 from mbgen.graph import ITEM_BYTES, Conv2D, DepthwiseConv2D, Graph, Layer, Reshape, is_pointwise
 from mbgen.plan import Buffer, Plan
 from mbgen.planning.lifetimes import Lifetime, aliases, lifetimes
 from mbgen.planning.overlap import UPWARDS, WHOLE, Link, link, place_chain
-from mbgen.planning.pipeline import layout
+from mbgen.planning.pipeline import Layout, compact, direct
 from mbgen.planning.place import place, pressure
 from mbgen.planning.rows import rows_of, streamable
 from mbgen.planning.sizes import aligned
@@ -26,15 +26,26 @@ def plan(graph: Graph, objective: Objective, cache: int | None = None) -> Plan:
     """The plan of least arena (`ram`), or one that streams as little and runs layers as whole as it can (`speed`).
 
     For speed, early tensors larger than `cache` bytes are streamed too, so that a row is read while it is still there.
-    For `threads` nothing is streamed, so that every layer has all of its rows to share among them.
+    For `threads` nothing is streamed, so that every layer has all of its rows to share among them; of such tensors
+    pointwise layers make rows too, so that a thread reads those that it has written.
     """
+    beyond = [] if cache is None else _beyond(cache, streamable(graph), graph)
     if objective == "threads":
-        return _plan(graph, [], overlap=False)
+        by_row = {layer.name for stage in beyond for layer in stage}
+        return _plan(graph, [], direct([], graph), overlap=False, by_row=by_row)
     choices = list(_prefixes(streamable(graph), graph)) or [[]]
     if objective == "speed":
-        beyond = [] if cache is None else _beyond(cache, streamable(graph), graph)
-        return _plan(graph, beyond if beyond in choices else choices[0], overlap=False)
-    return min((_plan(graph, stages, overlap=True) for stages in choices), key=lambda made: made.arena_bytes)
+        stages = beyond if beyond in choices else choices[0]
+        return _plan(graph, stages, direct(stages, graph), overlap=False)
+    return min(
+        (_plan(graph, stages, _least(stages, graph), overlap=True) for stages in choices),
+        key=lambda made: made.arena_bytes,
+    )
+
+
+def _least(stages: Stages, graph: Graph) -> Layout:
+    """The layout of fewest bytes: of a short pipeline it may be the one of fewest moves."""
+    return min(direct(stages, graph), compact(stages, graph), key=lambda made: made.size)
 
 
 def _beyond(cache: int, stages: Stages, graph: Graph) -> list[list[Layer]]:
@@ -56,15 +67,17 @@ def _prefixes(stages: Stages, graph: Graph) -> Iterator[list[list[Layer]]]:
                 yield [*(list(one) for one in stages[:index]), list(stage[:count])]
 
 
-def _plan(graph: Graph, stages: Stages, *, overlap: bool) -> Plan:
+def _plan(
+    graph: Graph, stages: Stages, pipeline: Layout, *, overlap: bool, by_row: Collection[str] = frozenset()
+) -> Plan:
+    """The plan with these stages; `by_row` are further layers that run row by row though they need not."""
     alias = aliases(graph)
     streamed = sum(len(stage) for stage in stages)
-    pipeline = layout(stages, graph)
     alive = lifetimes(graph, alias, streamed)
     last = max(streamed - 1, 0)
     tail = [layer for layer in graph.layers[streamed:] if not isinstance(layer, Reshape)]
     links = _chain(alive, tail, graph, overlap=overlap)
-    walks = {layer.name: UPWARDS for layer in tail if _is_window(layer, graph)}
+    walks = {layer.name: UPWARDS for layer in tail if layer.name in by_row or _is_window(layer, graph)}
     if links is not None:
         size, offsets = place_chain(links, alive[0].size, pipeline.size)
         buffers = [

@@ -1,8 +1,8 @@
-"""The row pipeline's memory: rings, two rows in passing, and the tensor at its end."""
+"""The row pipeline's memory: rings, rows in passing, and the tensor at its end."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mbgen.errors import GraphError
@@ -31,7 +31,7 @@ class Layout:
         stages = [
             replace(
                 stage,
-                row=stage.row + base,
+                row=None if stage.row is None else stage.row + base,
                 ring=stage.ring + base,
                 outputs=tuple(offset + base for offset in stage.outputs),
             )
@@ -42,8 +42,8 @@ class Layout:
         return tuple(stages), tuple(replace(buffer, offset=buffer.offset + base) for buffer in self.buffers)
 
 
-def layout(stages: Sequence[Sequence[Layer]], graph: Graph) -> Layout:
-    """Rings for all stages, if any, and two buffers through which rows pass from kernel to kernel.
+def compact(stages: Sequence[Sequence[Layer]], graph: Graph) -> Layout:
+    """Least bytes: rings for all stages, if any, and two buffers through which rows pass from kernel to kernel.
 
     A stage's window reads the newest row from one of the two and writes to the other; the newest row then moves into
     the ring, in the place of the oldest, which no later window reads; so its buffer is free for the next kernel.
@@ -63,24 +63,68 @@ def layout(stages: Sequence[Sequence[Layer]], graph: Graph) -> Layout:
                 passing[newest] = max(passing[newest], output)
         routes.append(route)
 
-    buffers: list[Buffer] = []
-    last = max(sum(len(stage) for stage in stages) - 1, 0)
-
-    def reserve(name: str, size: int) -> int:
-        offset = aligned(buffers[-1].offset + buffers[-1].size) if buffers else 0
-        buffers.append(Buffer(name, offset, size, 0, last))
-        return offset
-
-    places = [reserve(f"row in passing {index}", size) for index, size in enumerate(passing) if size]
+    kept = {stage[0].name: _rows(stage[0], graph).span - 1 for stage in stages}
+    rings = {_ring(stage): kept[stage[0].name] * _row_bytes(stage[0], graph)[0] for stage in stages}
+    buffers = _side_by_side(passing, rings, stages)
+    places = {buffer.name: buffer.offset for buffer in buffers}
     made = []
     for stage, (row, *route) in zip(stages, routes, strict=True):
-        kept = _rows(stage[0], graph).span - 1
-        ring = reserve(f"ring of {stage[0].name}", kept * _row_bytes(stage[0], graph)[0]) if kept else 0
-        outputs = tuple(0 if layer is final else places[index] for layer, index in zip(stage, route, strict=True))
         window, *pointwise = (layer.name for layer in stage)
-        made.append(Stage(window, tuple(pointwise), places[row], ring, kept, outputs))
-    state = reserve("rows so far", STATE_BYTES)
-    return Layout(tuple(made), tuple(buffers), state, aligned(state + STATE_BYTES))
+        outputs = [0 if layer is final else places[_passing(index)] for layer, index in zip(stage, route, strict=True)]
+        ring = places.get(_ring(stage), 0)
+        made.append(Stage(window, tuple(pointwise), places[_passing(row)], ring, kept[window], tuple(outputs)))
+    return _layout(made, buffers)
+
+
+def direct(stages: Sequence[Sequence[Layer]], graph: Graph) -> Layout:
+    """Fewest moves: each stage leaves its rows in the next one's ring, which has room for a whole window.
+
+    A row takes the place of the oldest, which no later window reads. Only from a window to the pointwise layers behind
+    it rows pass through a buffer, or through two by turns.
+    """
+    passing = [0, 0]
+    for stage in stages:
+        for index, layer in enumerate(stage[:-1]):
+            passing[index % 2] = max(passing[index % 2], _row_bytes(layer, graph)[1])
+    spans = {_ring(stage): _rows(stage[0], graph).span for stage in stages}
+    rings = {_ring(stage): spans[_ring(stage)] * _row_bytes(stage[0], graph)[0] for stage in stages}
+    buffers = _side_by_side(passing, rings, stages)
+    places = {buffer.name: buffer.offset for buffer in buffers}
+    made = []
+    following = [*(places[_ring(stage)] for stage in stages[1:]), 0]
+    for stage, target in zip(stages, following, strict=False):
+        window, *pointwise = (layer.name for layer in stage)
+        within = [places[_passing(index % 2)] for index in range(len(pointwise))]
+        ring = _ring(stage)
+        made.append(Stage(window, tuple(pointwise), None, places[ring], spans[ring], (*within, target)))
+    return _layout(made, buffers)
+
+
+def _passing(index: int) -> str:
+    return f"row in passing {index}"
+
+
+def _ring(stage: Sequence[Layer]) -> str:
+    return f"ring of {stage[0].name}"
+
+
+def _side_by_side(
+    passing: Sequence[int], rings: Mapping[str, int], stages: Sequence[Sequence[Layer]]
+) -> tuple[Buffer, ...]:
+    """Buffers of these bytes, but for those of none, and the count of rows, all alive while any stage runs."""
+    last = max(sum(len(stage) for stage in stages) - 1, 0)
+    sizes = {**{_passing(index): size for index, size in enumerate(passing)}, **rings, "rows so far": STATE_BYTES}
+    buffers: list[Buffer] = []
+    for name, size in sizes.items():
+        if size:
+            start = aligned(buffers[-1].offset + buffers[-1].size) if buffers else 0
+            buffers.append(Buffer(name, start, size, 0, last))
+    return tuple(buffers)
+
+
+def _layout(stages: Sequence[Stage], buffers: tuple[Buffer, ...]) -> Layout:
+    state = buffers[-1].offset
+    return Layout(tuple(stages), buffers, state, aligned(state + STATE_BYTES))
 
 
 def _rows(layer: Layer, graph: Graph) -> Rows:

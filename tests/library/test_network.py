@@ -50,12 +50,23 @@ def test_places() -> None:
 def test_places_of_rows() -> None:
     network = make_network(form="rows")
     first, second, third = network.plan.stages
-    assert network.place("input") == Place("row", first.row)
-    assert network.place("conv_1") == Place("row", second.row)
+    assert (first.row, second.row) != (None, None)
+    assert network.place("input") == Place("row", first.row or 0)
+    assert network.place("conv_1") == Place("row", second.row or 0)
     assert [network.place(name) for name in second.layers] == [Place("row", offset) for offset in second.outputs]
     assert network.place("depthwise_2") == Place("row", third.outputs[0])
     assert network.place("pointwise_2") == Place("arena", third.outputs[1])
     assert network.place("reshape_1") == Place("output")
+
+
+def test_places_of_rows_that_come_into_rings() -> None:
+    network = make_network(form="direct")
+    first, second, third, _ = network.plan.stages
+    assert network.place("input") == Place("row", first.ring, 3)
+    assert network.place("conv_1") == Place("row", second.ring, 3)
+    assert network.place("depthwise_1") == Place("row", second.outputs[0])
+    assert network.place("pointwise_1") == Place("row", third.ring, 3)
+    assert network.place("depthwise_3") == Place("arena", network.plan.stages[-1].outputs[0])
 
 
 def test_the_arena_is_a_whole_number_of_alignments() -> None:
@@ -143,7 +154,7 @@ def test_stages_use_the_bytes_of_buffers() -> None:
     network = make_network(form="rows")
     first, second, third = network.plan.stages
     message = "depthwise_1: its stage uses bytes that are no buffer of the plan"
-    for changes in ({"row": second.row + 4}, {"ring": second.ring + 4}, {"outputs": (second.outputs[0], 4)}):
+    for changes in ({"row": second.ring + 4}, {"ring": second.ring + 4}, {"outputs": (second.outputs[0], 4)}):
         moved = dataclasses.replace(second, **changes)
         check(network, replanned(network, stages=(first, moved, third)), message)
 

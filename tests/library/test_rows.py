@@ -15,7 +15,14 @@ from tests.support.stack_usage import deepest_stack
 from tests.support.tiny_network import Form, make_network
 from tests.support.tools import require_target
 
-LIBRARIES: list[tuple[DType, Form]] = [("int8", "rows"), ("uint8", "whole"), ("float32", "rows"), ("float32", "whole")]
+LIBRARIES: list[tuple[DType, Form]] = [
+    ("int8", "rows"),
+    ("uint8", "whole"),
+    ("float32", "rows"),
+    ("float32", "whole"),
+    ("int8", "direct"),
+    ("float32", "direct"),
+]
 SANITIZE = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 

@@ -31,7 +31,7 @@ from mbgen.planning.place import place, pressure
 from mbgen.planning.sizes import ALIGNMENT, aligned
 from tests.support.plan_simulator import Simulator, aligned_for_its_elements
 
-OBJECTIVES: tuple[Objective, ...] = ("speed", "ram")
+OBJECTIVES: tuple[Objective, ...] = ("speed", "ram", "threads")
 
 LIFETIMES = st.lists(
     st.tuples(st.integers(1, 5000), st.integers(0, 12), st.integers(0, 6)), min_size=1, max_size=14
@@ -206,6 +206,24 @@ def test_speed_streams_early_tensors_that_a_cache_does_not_hold() -> None:
     assert made.streamed[-1] == "pointwise_5"  # pointwise_6 would be larger too, but its rows are short
     assert made.arena_bytes < plan(graph, "speed").arena_bytes
     assert plan(mobilenet_graph(0.25, 96), "speed", cache=1 << 18).streamed == ("conv_1",)
+
+
+def test_for_speed_a_row_comes_where_its_readers_look_for_it() -> None:
+    graph = mobilenet_graph(1.0, 224)
+    stages = plan(graph, "speed", cache=1 << 18).stages
+    assert len(stages) == 6
+    assert all(stage.row is None and stage.ring_rows == 3 for stage in stages)
+    assert [stage.outputs[-1] for stage in stages[:-1]] == [stage.ring for stage in stages[1:]]
+    assert all(stage.row is not None and stage.ring_rows == 2 for stage in plan(graph, "ram").stages)
+
+
+def test_threads_share_rows_of_early_tensors_that_a_cache_does_not_hold() -> None:
+    graph = mobilenet_graph(1.0, 224)
+    made = plan(graph, "threads", cache=1 << 19)
+    assert made.streamed == ()
+    assert [name for name in made.walks if name.startswith("pointwise")] == [f"pointwise_{i}" for i in range(1, 6)]
+    assert not any(name.startswith("pointwise") for name in plan(graph, "threads").walks)
+    Simulator(graph, made).run()
 
 
 def test_ram_streams_as_far_as_it_helps_and_writes_layers_over_their_inputs() -> None:

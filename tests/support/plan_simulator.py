@@ -46,13 +46,21 @@ class Simulator:
         if self.plan.stages:
             for row in range(self.rows(self.graph.input)):
                 first = self.plan.stages[0]
-                self.write(first.row, self.row_bytes(self.graph.input), self.graph.input, row)
+                size = self.row_bytes(self.graph.input)
+                self.write(self.arrival(first, size, row), size, self.graph.input, row)
                 self.stage(0, row)
         else:
             self.write_whole(self.graph.input)
         for layer in self.graph.layers[len(self.plan.streamed) :]:
             if not isinstance(layer, Reshape):
                 self.layer(layer)
+
+    def slot(self, stage: Stage, size: int, row: int) -> int:
+        return stage.ring + row % stage.ring_rows * size
+
+    def arrival(self, stage: Stage, size: int, row: int) -> int:
+        """Where a row of the stage's input comes."""
+        return self.slot(stage, size, row) if stage.row is None else stage.row
 
     def stage(self, index: int, ih: int) -> None:
         stage = self.plan.stages[index]
@@ -69,30 +77,33 @@ class Simulator:
                 image_row = row - (oh * rows.stride - rows.top)
                 if image_row % rows.dilation == 0:
                     fresh = row == ih and not kept
-                    place = stage.row if fresh else stage.ring + row % stage.ring_rows * size
+                    place = self.arrival(stage, size, row) if fresh else self.slot(stage, size, row)
                     self.read(place, size, source, row)
-            self.output(stage, 0, window, oh)
+            self.output(index, 0, window, oh)
             if not kept:
                 self.keep(stage, source, size, ih)
                 kept = True
             for step, name in enumerate(stage.pointwise, 1):
                 layer = layers[name]
                 self.read(stage.outputs[step - 1], self.row_bytes(layer.inputs[0]), layer.inputs[0], oh)
-                self.output(stage, step, layer, oh)
+                self.output(index, step, layer, oh)
             if stage is not self.plan.stages[-1]:
                 self.stage(index + 1, oh)
         if not kept:
             self.keep(stage, source, size, ih)
 
     def keep(self, stage: Stage, source: str, size: int, ih: int) -> None:
-        if stage.ring_rows:
+        if stage.ring_rows and stage.row is not None:
             self.read(stage.row, size, source, ih)
-            self.write(stage.ring + ih % stage.ring_rows * size, size, source, ih)
+            self.write(self.slot(stage, size, ih), size, source, ih)
 
-    def output(self, stage: Stage, step: int, layer: Layer, oh: int) -> None:
-        size = self.row_bytes(layer.output)
-        whole = stage is self.plan.stages[-1] and step == len(stage.pointwise)
-        self.write(stage.outputs[step] + (oh * size if whole else 0), size, layer.output, oh)
+    def output(self, index: int, step: int, layer: Layer, oh: int) -> None:
+        stage, size = self.plan.stages[index], self.row_bytes(layer.output)
+        offset = stage.outputs[step]
+        if step == len(stage.pointwise):
+            last = stage is self.plan.stages[-1]
+            offset = offset + oh * size if last else self.arrival(self.plan.stages[index + 1], size, oh)
+        self.write(offset, size, layer.output, oh)
 
     # --- the layers after it ---------------------------------------------------------------------------------------
 

@@ -102,22 +102,14 @@ enum tiny_uint8_status tiny_uint8_push_rows(struct tiny_uint8_arena *arena, cons
     return TINY_UINT8_OK;
 }
 
-enum tiny_uint8_status tiny_uint8_finish(struct tiny_uint8_arena *arena, uint8_t *output)
+/* Run all layers on the whole input, which is in the arena or the caller's. */
+static enum tiny_uint8_status tiny_uint8_run(struct tiny_uint8_arena *arena, const uint8_t *input, uint8_t *output)
 {
-    uint32_t come;
     struct tiny_uint8_window window;
-
-    if (arena == NULL || output == NULL) {
-        return TINY_UINT8_ERROR_NULL;
-    }
-    (void)memcpy(&come, arena->bytes + TINY_UINT8_STATE, sizeof come);
-    if (come != (uint32_t)TINY_UINT8_INPUT_HEIGHT) {
-        return TINY_UINT8_ERROR_ROWS;
-    }
 
     /* 0  pointwise_1: pointwise 4x4x3 -> 4x4x8 */
     TINY_UINT8_LAYER_BEGIN(0);
-    tiny_uint8_pointwise_1((uint8_t *)arena->bytes, tiny_uint8_pointwise_1_weights, tiny_uint8_pointwise_1_bias,
+    tiny_uint8_pointwise_1(input, tiny_uint8_pointwise_1_weights, tiny_uint8_pointwise_1_bias,
                            tiny_uint8_pointwise_1_multiplier, tiny_uint8_pointwise_1_shift,
                            (uint8_t *)(arena->bytes + 128));
     TINY_UINT8_LAYER_END(0);
@@ -146,19 +138,24 @@ enum tiny_uint8_status tiny_uint8_finish(struct tiny_uint8_arena *arena, uint8_t
     return tiny_uint8_begin(arena);
 }
 
+enum tiny_uint8_status tiny_uint8_finish(struct tiny_uint8_arena *arena, uint8_t *output)
+{
+    uint32_t come;
+
+    if (arena == NULL || output == NULL) {
+        return TINY_UINT8_ERROR_NULL;
+    }
+    (void)memcpy(&come, arena->bytes + TINY_UINT8_STATE, sizeof come);
+    if (come != (uint32_t)TINY_UINT8_INPUT_HEIGHT) {
+        return TINY_UINT8_ERROR_ROWS;
+    }
+    return tiny_uint8_run(arena, (uint8_t *)arena->bytes, output);
+}
+
 enum tiny_uint8_status tiny_uint8_invoke(struct tiny_uint8_arena *arena, const uint8_t *input, uint8_t *output)
 {
-    enum tiny_uint8_status status;
-
     if (arena == NULL || input == NULL || output == NULL) {
         return TINY_UINT8_ERROR_NULL;
     }
-    status = tiny_uint8_begin(arena);
-    if (status == TINY_UINT8_OK) {
-        status = tiny_uint8_push_rows(arena, input, TINY_UINT8_INPUT_HEIGHT);
-    }
-    if (status == TINY_UINT8_OK) {
-        status = tiny_uint8_finish(arena, output);
-    }
-    return status;
+    return tiny_uint8_run(arena, input, output);
 }
