@@ -213,14 +213,19 @@ def _unpacked(p: tuple[str, str], q: tuple[str, str], wide: bool) -> list[str]:
     return lines
 
 
-def _finished(pair: int, dtype: str, shift: int, wide: bool) -> list[str]:
-    """A pair's six sums to bytes: scales from the stack's slots 6 and 7; y and n in r2 and w's register."""
+def _finished(pair: int, dtype: str, shift: int, wide: bool, behind: bool) -> list[str]:
+    """A pair's six sums to bytes: scales from the stack's slots 6 and 7; y and n in r2 and w's register.
+
+    The first pair's scales may lie `behind` the weights, where w points to.
+    """
     p, q = _SUMS[2 * pair], _SUMS[2 * pair + 1]
     first, second = ("r0", "r1", q[0]), (p[0], p[1], q[1])
     scales = ("r2", "%[w]", "r12", "lr") if pair == 0 else ("r4", "r5", "r6", "r7")
-    pointer = scales[0]
     lines = _unpacked(p, q, wide)
-    lines += [f"ldr {pointer}, [sp, #{24 + 4 * pair}]", f"ldm {pointer}, {{{', '.join(scales)}}}"]
+    if pair == 0 and behind:
+        lines.append(f"ldm %[w], {{{', '.join(scales)}}}")
+    else:
+        lines += [f"ldr {scales[0]}, [sp, #{24 + 4 * pair}]", f"ldm {scales[0]}, {{{', '.join(scales)}}}"]
     for sums, (multiplier, addend) in ((first, scales[:2]), (second, scales[2:])):
         lines += [f"smmla {one}, {one}, {multiplier}, {addend}" for one in sums]
     cut = "ssat" if dtype == "int8" else "usat"
@@ -232,30 +237,32 @@ def _finished(pair: int, dtype: str, shift: int, wide: bool) -> list[str]:
 
 
 def _tiles(dtype: str, shift: int, wide: bool | None) -> str:
-    """A block of channels at all pixels of some triples; where `wide` is None it is an argument.
+    """A block of channels at all pixels of some triples; where `wide` is None the end of the block's words says it.
 
     On the stack: the triple's words, the block's, y, n, where the first step of k is, the end of the block's words,
-    scales of the first pair and of the second, from the end of a tile of y to the next, the end of y, what follows k.
+    scales of the first pair and of the second, from the end of a tile of y to the next, the end of y.
     """
     a, x0, x1 = _X
     w, w0, w1 = _W
     step = [f"ldrd {x0}, {x1}, [{a}], #8", f"ldrd {w0}, {w1}, [{w}], #8"]
     for i, (low, high) in enumerate(_SUMS):
         step.append(f"smlal {low}, {high}, {(x0, x1)[i % 2]}, {(w0, w1)[i // 2]}")
-    frame = "{r0, r1, r2, r4, r5, r6, r7, r8, r9, r10, r11}"
+    frame = "{r0, r1, r2, r4, r5, r6, r7, r8, r9, r10}"
     lines = [f"ldm {w}, {frame}", "adr lr, 3f", "sub r5, lr, r5", "orr r5, r5, #1"]
-    if wide is None:
-        lines += ["adr lr, 4f", "cmp r11, #0", "bne 7f", "adr lr, 5f", "7:", "orr r11, lr, #1"]
     lines += [f"push {frame}", "1:", f"ldrd {a}, {w}, [sp]", f"ldm {w}!, {{r4, r5, r6, r7, r8, r9, r10, r11}}"]
     # C limits the length of a string, hence .rept; the compiler takes lines for instructions, hence empty ones
     lines += ["ldr pc, [sp, #16]", "2:", f".rept {_UNROLLED}", *step, ".endr" + r"\n" * len(step) * (_UNROLLED - 1)]
-    lines += ["3:", "ldr r1, [sp, #20]", f"cmp {w}, r1", "bne 2b", f"str {a}, [sp]"]
-    if wide is None:
-        lines += ["ldr pc, [sp, #40]", "4:", *_finished(0, dtype, shift, True), *_finished(1, dtype, shift, True)]
-        lines += ["b 6f", "5:"]
-    lines += [*_finished(0, dtype, shift, wide is True), *_finished(1, dtype, shift, wide is True), "6:"]
-    lines += ["ldrd r0, r1, [sp, #32]", "add r2, r2, r0", "str r2, [sp, #8]", "cmp r2, r1", "bne 1b", "add sp, sp, #44"]
-    return asm(lines, ['[w] "+r"(arguments)'], [], CLOBBERS, indent=8)
+    # where fields are wide the end is a byte less, which w steps over
+    lines += ["3:", "ldr r1, [sp, #20]", f"cmp {w}, r1", f"{'blo' if wide is None else 'bne'} 2b", f"str {a}, [sp]"]
+    lines += ["bne 5f"] if wide is None else []
+
+    def finished(wide: bool, behind: bool) -> list[str]:
+        return [*_finished(0, dtype, shift, wide, behind), *_finished(1, dtype, shift, wide, behind)]
+
+    lines += [*finished(wide is True, wide is not None), "4:"]
+    lines += ["ldrd r0, r1, [sp, #32]", "add r2, r2, r0", "str r2, [sp, #8]", "cmp r2, r1", "bne 1b"]
+    lines += ["b 6f", "5:", *finished(True, False), "b 4b", "6:"] if wide is None else []
+    return asm([*lines, "add sp, sp, #40"], ['[w] "+r"(arguments)'], [], CLOBBERS, indent=8)
 
 
 _WIDEN = [f"ldrsb %[{a}], [%[w{i}]], #1" for i, a in enumerate("abcd")]
@@ -346,13 +353,13 @@ def _gemm(dtype: str, shift: int, widened: bool, wide: bool | None) -> Helper:
     name, element = gemm_name(dtype, shift, widened, wide is True), f"{dtype}_t"
     low, high = INTEGER_RANGE[dtype]
     scales, after = f"words + {START_WORDS} + 2 * k", f"        words += {START_WORDS + 2 * CHANNELS} + 2 * k;\n"
-    parameters, block, follows = "const int32_t *words", "", "0"
+    parameters, block, less = "const int32_t *words", "", ""
     about = f"A block of {CHANNELS} channels is words: where sums start, weights, scales; the last lie over others."
     unused = "" if widened else "        (void)wide;\n"
     if not widened:
         scales, after = "constants + n + 2 * place", ""
         parameters = "const int8_t *w, const int32_t *constants, int32_t wide, int32_t *words"
-        block, follows = "        name_byte_block(words, constants + place, w + place * k, k);\n", "wide"
+        block, less = "        name_byte_block(words, constants + place, w + place * k, k);\n", " - wide"
         about = (
             f"Constants: where sums start, then scales; `words` is for {CHANNELS} channels, the last lie over others."
         )
@@ -368,10 +375,10 @@ def _gemm(dtype: str, shift: int, widened: bool, wide: bool | None) -> Helper:
         {element} *const target = y + place;
         const int32_t *const scales = {scales};
 {IF_ASM}
-        const intptr_t values[11] = {{
+        const intptr_t values[10] = {{
             (intptr_t)x, (intptr_t)words, (intptr_t)target, n, {_STEP_BYTES} * ((k - 1) % {_UNROLLED} + 1),
-            (intptr_t)(words + {START_WORDS} + 2 * k), (intptr_t)scales, (intptr_t)(scales + {CHANNELS}),
-            {PIXELS} * n - {CHANNELS}, (intptr_t)(target + triples * {PIXELS} * n), {follows},
+            (intptr_t)(words + {START_WORDS} + 2 * k){less}, (intptr_t)scales, (intptr_t)(scales + {CHANNELS}),
+            {PIXELS} * n - {CHANNELS}, (intptr_t)(target + triples * {PIXELS} * n),
         }};
         const intptr_t *arguments = values;
 
