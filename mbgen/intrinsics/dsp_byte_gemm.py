@@ -31,7 +31,8 @@ static"""
 CLOBBERS = (*(f"r{n}" for n in range(13) if n != 3), "lr", "cc", "memory")  # leaves r3 for an operand
 
 _UNROLLED = 16  # steps of k without a loop
-_STEP_BYTES = 24  # of code
+_PACKED = 8  # the same where triples are packed
+_STEP_BYTES = 24  # of code, of either
 _X = ("r0", "r1", "r2")  # the triple's address, and its words
 _W = ("%[w]", "r12", "lr")
 _SUMS = (("r4", "r5"), ("r6", "r7"), ("r8", "r9"), ("r10", "r11"))
@@ -69,28 +70,21 @@ def pack_constants(start: Array, multiplier: Array, addend: Array) -> Array:
 
 
 def _pack_triples(dtype: str) -> Helper:
+    """The loop over k is entered where the rest of k begins, as that of the tiles is."""
     load = "ldrsb" if dtype == "int8" else "ldrb"
-    step = [f"{load} %[b], [%[x], %[pitch]]", f"{load} %[c], [%[x], %[pitch], lsl #1]", f"{load} %[a], [%[x]], #1"]
-    step += ["add %[a], %[a], %[b], lsl #21", "add %[b], %[b], %[c], lsl #21", "strd %[a], %[b], [%[y]], #8"]
-    lines = ["1:", "mov %[i], %[fours]", "mov %[j], %[rest]", "cbz %[i], 3f"]
-    lines += ["2:", *step * 4, "subs %[i], %[i], #1", "bne 2b", "3:", "cbz %[j], 5f"]
-    lines += [
-        "4:",
-        *step,
-        "subs %[j], %[j], #1",
-        "bne 4b",
-        "5:",
-        "add %[x], %[x], %[across]",
-        "add %[y], %[y], %[skip]",
-    ]
-    lines += ["subs %[left], %[left], #1", "bne 1b"]
+    # all instructions of four bytes
+    step = [f"{load}.w %[b], [%[x], %[pitch]]", f"{load}.w %[c], [%[x], %[pitch], lsl #1]", f"{load} %[a], [%[x]], #1"]
+    step += ["add.w %[a], %[a], %[b], lsl #21", "add.w %[b], %[b], %[c], lsl #21", "strd %[a], %[b], [%[y]], #8"]
+    lines = ["adr %[entry], 3f", "sub %[entry], %[entry], %[rest]", "orr %[entry], %[entry], #1"]
+    lines += ["1:", "mov %[i], %[turns]", "bx %[entry]", "2:", *step * _PACKED, "3:", "subs %[i], %[i], #1", "bne 2b"]
+    lines += ["add %[x], %[x], %[across]", "add %[y], %[y], %[skip]", "subs %[left], %[left], #1", "bne 1b"]
     # early clobbers: an input of the same value must not share a register that is counted down
-    outputs = ['[x] "+&r"(x)', '[y] "+&r"(y)', '[left] "+&r"(triples)', '[i] "=&l"(i)', '[j] "=&l"(j)']
-    outputs += [f'[{one}] "=&r"({one})' for one in "abc"]
+    outputs = ['[x] "+&r"(x)', '[y] "+&r"(y)', '[left] "+&r"(triples)']
+    outputs += [f'[{one}] "=&r"({one})' for one in ("i", "entry", "a", "b", "c")]
     inputs = [
         '[pitch] "r"(pitch)',
-        '[fours] "r"(k / 4)',
-        '[rest] "r"(k % 4)',
+        f'[turns] "r"((k + {_PACKED - 1}) / {_PACKED})',
+        f'[rest] "r"({_STEP_BYTES} * ((k - 1) % {_PACKED} + 1))',
         '[across] "r"(across)',
         '[skip] "r"(4 * skip)',
     ]
@@ -108,7 +102,7 @@ def _pack_triples(dtype: str) -> Helper:
     int32_t b;
     int32_t c;
     int32_t i;
-    int32_t j;
+    int32_t entry;
 
 {asm(lines, outputs, inputs, ("cc", "memory"))}#else
     for (int32_t triple = 0; triple < triples; triple++) {{
@@ -171,8 +165,19 @@ int32_t kw, int32_t stride, int32_t first, int32_t width, int32_t channels, int3
             }} else {{
                 {element} copy[{PIXELS} * {MAX_TAPS}];
 
-                for (int32_t i = 0; i < reach; i++) {{
-                    copy[i] = place + i >= 0 && place + i < limit ? source[place + i] : ({element})pad;
+                const int32_t before = place < 0 ? -place : 0;
+                const int32_t behind = limit - place < reach ? limit - place : reach;
+                int32_t i = 0;
+
+                while (i < reach && i < before) {{
+                    copy[i++] = ({element})pad;
+                }}
+                while (i < behind) {{
+                    copy[i] = source[place + i];
+                    i++;
+                }}
+                while (i < reach) {{
+                    copy[i++] = ({element})pad;
                 }}
                 {pack}(target, copy, step, taps, 1, 0);
             }}
