@@ -32,7 +32,8 @@ CLOBBERS = (*(f"r{n}" for n in range(13) if n != 3), "lr", "cc", "memory")  # le
 
 _UNROLLED = 16  # steps of k without a loop
 _PACKED = 8  # the same where triples are packed
-_STEP_BYTES = 24  # of code, of either
+_WIDENED = 8  # where weights are widened
+_STEP_BYTES = 24  # of code, of either of the first two
 _X = ("r0", "r1", "r2")  # the triple's address, and its words
 _W = ("%[w]", "r12", "lr")
 _SUMS = (("r4", "r5"), ("r6", "r7"), ("r8", "r9"), ("r10", "r11"))
@@ -270,8 +271,17 @@ def _tiles(dtype: str, shift: int, wide: bool | None) -> str:
     return asm([*lines, "add sp, sp, #40"], ['[w] "+r"(arguments)'], [], CLOBBERS, indent=8)
 
 
-_WIDEN = [f"ldrsb %[{a}], [%[w{i}]], #1" for i, a in enumerate("abcd")]
-_WIDEN += ["add %[a], %[a], %[b], lsl #21", "add %[c], %[c], %[d], lsl #21", "strd %[a], %[c], [%[y]], #8"]
+def _widen() -> str:
+    """The loop over k is entered where the rest of k begins."""
+    step = [f"ldrsb %[{a}], [%[w{i}]], #1" for i, a in enumerate("abcd")]
+    step += ["add.w %[a], %[a], %[b], lsl #21", "add.w %[c], %[c], %[d], lsl #21", "strd %[a], %[c], [%[y]], #8"]
+    lines = ["adr %[a], 2f", "sub %[a], %[a], %[rest]", "orr %[a], %[a], #1", "bx %[a]"]
+    lines += ["1:", *step * _WIDENED, "2:", "subs %[turns], %[turns], #1", "bne 1b"]
+    outputs = [f'[{one}] "+&r"({one})' for one in ("w0", "w1", "w2", "w3", "y", "turns")]
+    outputs += [f'[{one}] "=&r"({one})' for one in "abcd"]
+    rest = f'[rest] "r"({4 * len(step)} * ((k - 1) % {_WIDENED} + 1))'
+    return asm(lines, outputs, [rest], ("cc", "memory"))
+
 
 _BLOCK = Helper(
     "byte_block",
@@ -287,8 +297,7 @@ _BLOCK = Helper(
     const int8_t *w2 = w1 + k;
     const int8_t *w3 = w2 + k;
 {IF_ASM}
-    int32_t twos = k / 2;
-    int32_t odd = k % 2;
+    int32_t turns = (k + {_WIDENED - 1}) / {_WIDENED};
     int32_t a;
     int32_t b;
     int32_t c;
@@ -296,9 +305,9 @@ _BLOCK = Helper(
 #endif
 
     for (int32_t pair = 0; pair < 2; pair++) {{
-        const uint64_t first = (uint32_t)start[2 * pair];
-        const uint64_t second = (uint32_t)start[2 * pair + 1];
-        const uint64_t sum = first + ((first + second) << {FIELD_BITS}) + (second << {2 * FIELD_BITS});
+        const uint64_t first = (uint64_t)(uint32_t)start[2 * pair] * ((1U << {FIELD_BITS}) + 1U);
+        const uint64_t second = (uint64_t)(uint32_t)start[2 * pair + 1] * ((1U << {FIELD_BITS}) + 1U);
+        const uint64_t sum = first + (second << {FIELD_BITS});
 
         y[0] = (int32_t)(uint32_t)sum;
         y[1] = (int32_t)(uint32_t)(sum >> 32);
@@ -307,28 +316,7 @@ _BLOCK = Helper(
         y += 4;
     }}
 {IF_ASM}
-{
-        asm(
-            [
-                "cbz %[odd], 1f",
-                *_WIDEN,
-                "1:",
-                "cbz %[twos], 3f",
-                "2:",
-                *_WIDEN * 2,
-                "subs %[twos], %[twos], #1",
-                "bne 2b",
-                "3:",
-            ],
-            [
-                *(f'[{one}] "+&r"({one})' for one in ("w0", "w1", "w2", "w3", "y")),
-                '[twos] "+&l"(twos)',
-                *(f'[{one}] "=&r"({one})' for one in "abcd"),
-            ],
-            ['[odd] "l"(odd)'],
-            ("cc", "memory"),
-        )
-    }#else
+{_widen()}#else
     for (int32_t i = 0; i < k; i++) {{
         y[2 * i] = w0[i] + w1[i] * (1 << {FIELD_BITS});
         y[2 * i + 1] = w2[i] + w3[i] * (1 << {FIELD_BITS});
