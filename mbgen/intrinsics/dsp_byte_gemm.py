@@ -268,7 +268,7 @@ def _tiles(dtype: str, shift: int, wide: bool | None) -> str:
     lines += [*finished(wide is True, wide is not None), "4:"]
     lines += ["ldrd r0, r1, [sp, #32]", "add r2, r2, r0", "str r2, [sp, #8]", "cmp r2, r1", "bne 1b"]
     lines += ["b 6f", "5:", *finished(True, False), "b 4b", "6:"] if wide is None else []
-    return asm([*lines, "add sp, sp, #40"], ['[w] "+r"(arguments)'], [], CLOBBERS, indent=8)
+    return asm([*lines, "add sp, sp, #40"], ['[w] "+r"(tiles)'], [], CLOBBERS)
 
 
 def _widen() -> str:
@@ -345,60 +345,85 @@ static NAME_INLINE int32_t name_byte_field(int32_t word, int32_t upper)
 def _gemm(dtype: str, shift: int, widened: bool, wide: bool | None) -> Helper:
     name, element = gemm_name(dtype, shift, widened, wide is True), f"{dtype}_t"
     low, high = INTEGER_RANGE[dtype]
-    scales, after = f"words + {START_WORDS} + 2 * k", f"        words += {START_WORDS + 2 * CHANNELS} + 2 * k;\n"
-    parameters, block, less = "const int32_t *words", "", ""
+    parameters, scales, less = "const int32_t *words", f"words + {START_WORDS} + 2 * k", ""
+    block, after = "", f"        words += {START_WORDS + 2 * CHANNELS} + 2 * k;\n"
     about = f"A block of {CHANNELS} channels is words: where sums start, weights, scales; the last lie over others."
-    unused = "" if widened else "        (void)wide;\n"
     if not widened:
-        scales, after = "constants + n + 2 * place", ""
         parameters = "const int8_t *w, const int32_t *constants, int32_t wide, int32_t *words"
-        block, less = "        name_byte_block(words, constants + place, w + place * k, k);\n", " - wide"
+        scales, less = "constants + n + 2 * place", " - wide"
+        block, after = "        name_byte_block(words, constants + place, w + place * k, k);\n", ""
         about = (
             f"Constants: where sums start, then scales; `words` is for {CHANNELS} channels, the last lie over others."
         )
     source = f"""\
+/* {CHANNELS} channels at the pixels of some triples. */
+struct name_{name}_tiles {{
+    const int32_t *x;
+    const int32_t *words; /* where sums start, and weights */
+    {element} *y;
+    int32_t n;
+    int32_t first; /* bytes of code of the steps of k before the first whole turn */
+    intptr_t words_end;{" /* a byte less where fields next to each other may reach 22 bits together */" if less else ""}
+    const int32_t *scales; /* of two channels */
+    const int32_t *more_scales;
+    int32_t skip; /* from the end of a tile of y to the next */
+    {element} *y_end;
+    int32_t k;
+}};
+
+{SHARED} void name_{name}_tiles(const struct name_{name}_tiles *tiles)
+{{
+{IF_ASM}
+{_tiles(dtype, shift, wide)}#else
+    const int32_t k = tiles->k;
+    const int32_t count = (int32_t)(tiles->y_end - tiles->y) / tiles->n * {CHANNELS};
+
+    for (int32_t i = 0; i < count; i++) {{
+        const int32_t channel = i % {CHANNELS};
+        const int32_t pixel = i / {CHANNELS} % {PIXELS};
+        const int32_t *const triple = tiles->x + i / {PIXELS * CHANNELS} * 2 * k;
+        const int32_t *const scale = tiles->scales + 2 * channel;
+        const int32_t *const start = tiles->words + channel / 2 * 4;
+        const uint64_t sums = (uint32_t)start[0] | ((uint64_t)(uint32_t)start[1] << 32);
+        const uint64_t first_sum = sums & (((uint64_t)1 << {FIELD_BITS}) - 1);
+        const uint64_t second_sum = (sums - first_sum * ((1 << {FIELD_BITS}) + 1)) >> {2 * FIELD_BITS};
+        int32_t acc = (int32_t)(channel % 2 == 0 ? first_sum : second_sum);
+        int32_t level;
+
+        for (int32_t j = 0; j < k; j++) {{
+            acc += name_byte_field(tiles->words[{START_WORDS} + 2 * j + channel / 2], channel % 2)
+                * name_byte_field(triple[2 * j + pixel / 2], pixel > 0);
+        }}
+        level = ((int32_t)(((int64_t)acc * scale[0]) >> 32) + scale[1]) >> {shift};
+        level = level < {low} ? {low} : (level > {high} ? {high} : level);
+        tiles->y[i / {CHANNELS} * tiles->n + channel] = ({element})level;
+    }}
+#endif
+}}
+
 /*
  * y[pixel][n] = x[pixel][k] * weights[n][k], rescaled, for the pixels of some packed triples.
  * {about}
  */
 {SHARED} void name_{name}({element} *y, int32_t n, const int32_t *x, int32_t triples, int32_t k, {parameters})
 {{
+    struct name_{name}_tiles tiles;
+
+    tiles.x = x;
+    tiles.n = n;
+    tiles.first = {_STEP_BYTES} * ((k - 1) % {_UNROLLED} + 1);
+    tiles.skip = {PIXELS} * n - {CHANNELS};
+    tiles.k = k;
     for (int32_t first = 0; first < n; first += {CHANNELS}) {{
         const int32_t place = first <= n - {CHANNELS} ? first : n - {CHANNELS};
-        {element} *const target = y + place;
-        const int32_t *const scales = {scales};
-{IF_ASM}
-        const intptr_t values[10] = {{
-            (intptr_t)x, (intptr_t)words, (intptr_t)target, n, {_STEP_BYTES} * ((k - 1) % {_UNROLLED} + 1),
-            (intptr_t)(words + {START_WORDS} + 2 * k){less}, (intptr_t)scales, (intptr_t)(scales + {CHANNELS}),
-            {PIXELS} * n - {CHANNELS}, (intptr_t)(target + triples * {PIXELS} * n),
-        }};
-        const intptr_t *arguments = values;
 
-#endif
-{block}{IF_ASM}
-{_tiles(dtype, shift, wide)}#else
-{unused}        for (int32_t i = 0; i < triples * {PIXELS * CHANNELS}; i++) {{
-            const int32_t channel = i % {CHANNELS};
-            const int32_t pixel = i / {CHANNELS} % {PIXELS};
-            const int32_t *const triple = x + i / {PIXELS * CHANNELS} * 2 * k;
-            const int32_t *const scale = scales + 2 * channel;
-            const int32_t *const start = words + channel / 2 * 4;
-            const uint64_t sums = (uint32_t)start[0] | ((uint64_t)(uint32_t)start[1] << 32);
-            const uint64_t first_sum = sums & (((uint64_t)1 << {FIELD_BITS}) - 1);
-            const uint64_t second_sum = (sums - first_sum * ((1 << {FIELD_BITS}) + 1)) >> {2 * FIELD_BITS};
-            int32_t acc = (int32_t)(channel % 2 == 0 ? first_sum : second_sum);
-            int32_t level;
-
-            for (int32_t j = 0; j < k; j++) {{
-                acc += name_byte_field(words[{START_WORDS} + 2 * j + channel / 2], channel % 2)
-                    * name_byte_field(triple[2 * j + pixel / 2], pixel > 0);
-            }}
-            level = ((int32_t)(((int64_t)acc * scale[0]) >> 32) + scale[1]) >> {shift};
-            level = level < {low} ? {low} : (level > {high} ? {high} : level);
-            target[i / {CHANNELS} * n + channel] = ({element})level;
-        }}
-#endif
+{block}        tiles.words = words;
+        tiles.words_end = (intptr_t)(words + {START_WORDS} + 2 * k){less};
+        tiles.scales = {scales};
+        tiles.more_scales = tiles.scales + {CHANNELS};
+        tiles.y = y + place;
+        tiles.y_end = tiles.y + triples * {PIXELS} * n;
+        name_{name}_tiles(&tiles);
 {after}    }}
 }}
 """
