@@ -122,8 +122,8 @@ def compile_model(options: CompileOptions, progress: Progress) -> Network:
     name = options.name or source.name
     flash, optimize = options.flash or target.flash, options.optimize
     lowered = lower(graph, planned.plan, target, name, choose_from(records), options.threads, optimize)
-    if optimize == "speed" and flash is not None and lowered.constant_bytes > flash:
-        optimize = "flash"
+    if optimize != "flash" and flash is not None and lowered.constant_bytes > flash:
+        optimize = "flash"  # of the same plan, the least constants
         lowered = lower(graph, planned.plan, target, name, choose_from(records), options.threads, optimize)
     check_flash(lowered.constant_bytes, source, flash, target)
     step(5)

@@ -450,6 +450,14 @@ def test_weights_that_are_too_large_are_refused() -> None:
     )
 
 
+@pytest.mark.parametrize("optimize", ["speed", "ram"])
+def test_constants_that_take_more_than_they_must_give_way_to_the_flash_there_is(optimize: Optimize) -> None:
+    options = small("cortex-m4", optimize=optimize)
+    least = compiled(dataclasses.replace(options, optimize="flash")).constant_bytes
+    assert compiled(options).constant_bytes > least
+    assert compiled(dataclasses.replace(options, flash=least)).constant_bytes == least
+
+
 def test_limits_are_the_targets_unless_given() -> None:
     """alpha 1.0 in int8 has 4.2 MB of weights; a Cortex-M4 has 1 MB of flash."""
     options = small("cortex-m4", alpha=1.0, classes=1000)

@@ -17,6 +17,7 @@ from mbgen.intrinsics.dsp import DSP
 from mbgen.intrinsics.dsp_byte_depthwise import DSP_BYTE_DEPTHWISE
 from mbgen.intrinsics.dsp_byte_gemm import DSP_BYTE_GEMM
 from mbgen.intrinsics.dsp_bytes import DSP_BYTES
+from mbgen.intrinsics.dsp_copy import DSP_COPY
 from mbgen.intrinsics.dsp_row import DSP_ROW
 from mbgen.intrinsics.dsp_runs import DSP_RUNS
 from mbgen.intrinsics.helper import Helper
@@ -42,7 +43,7 @@ _SETS = {
 }
 _PORTABLE = (
     *(*SCALAR, *portable(4), *portable(8)),
-    *(*DSP, *DSP_RUNS, *DSP_ROW, *DSP_BYTES, *DSP_BYTE_GEMM, *DSP_BYTE_DEPTHWISE),
+    *(*DSP, *DSP_RUNS, *DSP_ROW, *DSP_BYTES, *DSP_BYTE_GEMM, *DSP_BYTE_DEPTHWISE, *DSP_COPY),
 )
 
 HELPERS: Mapping[str, Helper] = MappingProxyType(

@@ -19,6 +19,7 @@ CHANNELS = 4  # that are spread together: the bytes of a word
 OUTPUTS = 6  # of a block
 # columns that planes have room for: from one channel's to the next, and to the planes of row 2, in words
 PLANES = {64: (96, 64), 120: (120, 480)}
+RUNS = 3  # of words, that the rows of a window are spread to
 CHANNEL_WORDS = 5  # of constants: where the sum starts, three words of taps and the addend, multiplier
 
 _TOTALS = tuple(f"r{n}" for n in range(4, 4 + OUTPUTS))
@@ -63,60 +64,62 @@ def _plane_words(width: int) -> int:
 # --- spreading -----------------------------------------------------------------------------------------------------
 
 
-def _widened(words: str, register: dict[str, str], dtype: str, odd: bool) -> list[str]:
-    """Bytes 0 and 2 of each word, or 1 and 3, as two values of 16 bits, in `words` of `register` in capitals."""
-    widen, rotated = "sxtb16" if dtype == "int8" else "uxtb16", ", ror #8" if odd else ""
-    return [f"{widen} {register[one.upper()]}, {register[one]}{rotated}" for one in words]
-
-
 def _spread(dtype: str, width: int) -> Helper:
-    """Two words to each plane at a time, made of four words of bytes; then one where their number is odd."""
+    """Two words to each plane at a time, made of four words of bytes; then one where their number is odd.
+
+    Halves of two words of bytes make two words with both values of two channels, whose bytes 0 and 2 are one channel,
+    bytes 1 and 3 the other.
+    """
     pitch = 4 * PLANES[width][0]
-    register = {**dict(zip("abcd", ("r4", "r5", "r6", "r7"), strict=True)), "t": "r12"}
-    register |= dict(zip("ABCD", ("r8", "r9", "r10", "r11"), strict=True))
-    a, b, c, d, t = (register[one] for one in "ABCDt")
-
-    def load(names: str) -> list[str]:
-        return [f"ldr {register[names[0]]}, [r0]", f"ldr {register[names[1]]}, [r0, r1]", "add r0, r0, r2"]
-
-    lines = ["ldm %[y], {r0, r1, r2, r4, r5, lr}", "push {r5}", "mov %[y], r4", "cmp %[y], lr", "beq 2f", "1:"]
-    lines += [*load("ab"), *load("cd")]
-    for odd in (False, True):
-        lines += _widened("abcd", register, dtype, odd)
-        lines += [f"pkhbt {t}, {a}, {b}, lsl #16", f"pkhtb {b}, {b}, {a}, asr #16"]
-        lines += [f"pkhbt {a}, {c}, {d}, lsl #16", f"pkhtb {d}, {d}, {c}, asr #16"]
-        lines.append(f"strd {t}, {a}, [%[y], #{0 if odd else -pitch}]")
-        lines.append(f"strd {b}, {d}, [%[y], #{2 * pitch if odd else pitch}]")
-    lines += ["add %[y], %[y], #8", "cmp %[y], lr", "bne 1b", "2:", "pop {r12}", "cmp %[y], r12", "beq 3f"]
-    lines += ["sub %[y], %[y], #%c[pitch]", *load("ab")]  # STR reaches back less far than STRD
-    for odd in (False, True):
-        lines += _widened("ab", register, dtype, odd)
-        lines += [f"pkhbt {t}, {a}, {b}, lsl #16", f"pkhtb {b}, {b}, {a}, asr #16"]
-        lines += [f"str {t}, [%[y], #{pitch if odd else 0}]", f"str {b}, [%[y], #{3 * pitch if odd else 2 * pitch}]"]
-    lines.append("3:")
+    widen = "sxtb16" if dtype == "int8" else "uxtb16"
+    # r0: x, r1: across, r2: step, r12: both, r11: the second plane, lr: the end of pairs
+    lines = ["ldr r10, [%[at]]", "ldr r12, [%[at], #4]", "push {r10, r12}", "ldr %[at], [%[at], #8]", "1:"]
+    lines += ["ldm %[at]!, {r0, r1, r2, r11, lr}", "ldr r12, [sp]", "add r0, r0, r12", "add r12, r1, r2"]
+    lines += ["cmp r11, lr", "beq 3f", "2:"]
+    lines += ["ldr r4, [r0]", "ldr r5, [r0, r1]", "ldr r6, [r0, r2]", "ldr r7, [r0, r12]", "add r0, r0, r2, lsl #1"]
+    lines += ["pkhbt r8, r4, r5, lsl #16", "pkhtb r5, r5, r4, asr #16"]
+    lines += ["pkhbt r9, r6, r7, lsl #16", "pkhtb r7, r7, r6, asr #16"]
+    for first, second, place in (("r8", "r9", -pitch), ("r5", "r7", pitch)):
+        lines += [f"{widen} r4, {first}", f"{widen} r6, {second}", f"strd r4, r6, [r11, #{place}]"]
+    for first, second, address in (("r5", "r7", f"[r11, #{2 * pitch}]"), ("r8", "r9", "[r11], #8")):
+        lines += [f"{widen} r4, {first}, ror #8", f"{widen} r6, {second}, ror #8", f"strd r4, r6, {address}"]
+    lines += ["cmp r11, lr", "bne 2b", "3:", "ldr r12, [%[at]], #4", "cmp r11, r12", "beq 4f"]
+    lines += ["sub r11, r11, #%c[pitch]", "ldr r4, [r0]", "ldr r5, [r0, r1]"]  # STR reaches back less far than STRD
+    lines += ["pkhbt r8, r4, r5, lsl #16", "pkhtb r5, r5, r4, asr #16"]
+    for number, halves in enumerate(("r8", "r8, ror #8", "r5", "r5, ror #8")):
+        lines += [f"{widen} r4, {halves}", f"str r4, [r11, #{number * pitch}]"]
+    lines += ["4:", "ldr r12, [sp, #4]", "cmp %[at], r12", "bne 1b", "add sp, sp, #8"]
     element, name = f"{dtype}_t", f"byte_spread_{short(dtype)}_w{width}"
     source = f"""\
-/*
- * Spread bytes of {CHANNELS} channels to `words` words of each of their planes: at x the lower halves, so far across
- * the upper ones, a step from word to word.
- */
-{SHARED} void name_{name}(int32_t *y, const {element} *x, int32_t across, int32_t step, int32_t words)
+/* Words that are spread from bytes. */
+struct name_byte_words_{short(dtype)}_w{width} {{
+    const {element} *x; /* of channel 0, what goes to the lower half of the first word */
+    int32_t across; /* from there to the upper half's */
+    int32_t step; /* from word to word */
+    int32_t *y; /* of the second channel */
+    int32_t *pairs_end; /* of the words that are made two at a time */
+    int32_t *end;
+}};
+
+/* Spread bytes of {CHANNELS} channels, the first of number `channel`, to some runs of words of each of their planes. */
+{SHARED} void name_{name}(const struct name_byte_words_{short(dtype)}_w{width} *at, int32_t count, int32_t channel)
 {{
 {IF_ASM}
-    int32_t *const second = y + {pitch // 4};
-    const intptr_t values[6] = {{
-        (intptr_t)x, across, step, (intptr_t)second, (intptr_t)(second + words), (intptr_t)(second + words / 2 * 2),
-    }};
+    const intptr_t values[3] = {{channel, (intptr_t)(at + count), (intptr_t)at}};
     const intptr_t *arguments = values;
 
-{asm(lines, ['[y] "+r"(arguments)'], [f'[pitch] "i"({pitch})'], CLOBBERS)}#else
-    for (int32_t word = 0; word < words; word++) {{
-        for (int32_t channel = 0; channel < {CHANNELS}; channel++) {{
-            const uint32_t low = (uint32_t)(int32_t)x[channel] & 0xFFFFU;
+{asm(lines, ['[at] "+r"(arguments)'], [f'[pitch] "i"({pitch})'], CLOBBERS)}#else
+    for (int32_t run = 0; run < count; run++) {{
+        const {element} *x = at[run].x + channel;
 
-            y[channel * {pitch // 4} + word] = (int32_t)(low | (uint32_t)(int32_t)x[across + channel] << 16);
+        for (int32_t *y = at[run].y; y != at[run].end; y++) {{
+            for (int32_t plane = 0; plane < {CHANNELS}; plane++) {{
+                const uint32_t low = (uint32_t)(int32_t)x[plane] & 0xFFFFU;
+
+                y[(plane - 1) * {pitch // 4}] = (int32_t)(low | (uint32_t)(int32_t)x[at[run].across + plane] << 16);
+            }}
+            x = &x[at[run].step];
         }}
-        x = &x[step];
     }}
 #endif
 }}
@@ -135,11 +138,11 @@ def _pad(width: int) -> Helper:
 /* In so many words of each plane, leave the bits of `keep` and make the others those of `pad` in both halves. */
 {SHARED} void name_byte_pad_w{width}(int32_t *y, int32_t words, uint32_t keep, int32_t pad)
 {{
-    const uint32_t both = ((uint32_t)pad & 0xFFFFU) | (uint32_t)pad << 16;
+    const uint32_t both = (((uint32_t)pad & 0xFFFFU) | (uint32_t)pad << 16) & ~keep;
 
     for (int32_t channel = 0; channel < {CHANNELS}; channel++) {{
         for (int32_t word = 0; word < words; word++) {{
-            y[word] = (int32_t)(((uint32_t)y[word] & keep) | (both & ~keep));
+            y[word] = (int32_t)(((uint32_t)y[word] & keep) | both);
         }}
         y += {PLANES[width][0]};
     }}
@@ -169,34 +172,47 @@ def _margins(width: int) -> Helper:
     return Helper(f"byte_margins_w{width}", source, padded)
 
 
-def _planes(dtype: str, width: int) -> Helper:
-    element, name = f"{dtype}_t", f"byte_planes_{short(dtype)}_w{width}"
-    spread, pad = f"byte_spread_{short(dtype)}_w{width}", f"byte_pad_w{width}"
+def _places(dtype: str, width: int) -> Helper:
+    """The runs of words of a window's rows; rows that are padding have none."""
+    element, words = f"{dtype}_t", f"name_byte_words_{short(dtype)}_w{width}"
+    name, spread = f"byte_places_{short(dtype)}_w{width}", f"byte_spread_{short(dtype)}_w{width}"
     source = f"""\
-/* Spread the rows of a window, those from begin to end at rows[], for {CHANNELS} channels; pixels lie a pitch apart. */
-{SHARED} void name_{name}(int32_t *y, int32_t *row_2, const {element} *x, const int32_t *rows, int32_t begin, \
-int32_t end, int32_t pitch, int32_t width, int32_t pad)
+/* The run of `words` words at y, of bytes at x; returns where the next run's place is. */
+static NAME_INLINE struct {words} *name_{name}_run(struct {words} *at, int32_t *y, const {element} *x, int32_t across, \
+int32_t step, int32_t words)
 {{
-    if (begin <= 0 && end > 1) {{
-        name_{spread}(y, x + rows[0], rows[1] - rows[0], pitch, width);
-    }} else if (begin > 1 || end <= 0) {{
-        name_{pad}(y, width, 0, pad);
-    }} else {{
-        name_{spread}(y, x + rows[begin > 0 ? 1 : 0], 0, pitch, width);
-        name_{pad}(y, width, begin > 0 ? 0xFFFF0000U : 0xFFFFU, pad);
+    int32_t *const second = y + {PLANES[width][0]};
+    const struct {words} run = {{x, across, step, second, second + words / 2 * 2, second + words}};
+
+    *at = run;
+    return at + 1;
+}}
+
+/*
+ * Where the rows of a window go, those from begin to end at rows[]; pixels lie a pitch apart. Rows 0 and 1 share the
+ * words at y, neighbouring columns those of row 2. Returns how many runs of words that takes, {RUNS} at most.
+ */
+{SHARED} int32_t name_{name}(struct {words} *at, int32_t *y, int32_t *row_2, const {element} *x, const int32_t *rows, \
+int32_t begin, int32_t end, int32_t pitch, int32_t width)
+{{
+    struct {words} *next = at;
+
+    if (begin < 2 && end > 0) {{
+        const int32_t upper = rows[end > 1 ? 1 : 0];
+        const int32_t lower = begin > 0 ? upper : rows[0];
+
+        next = name_{name}_run(next, y, x + lower, upper - lower, pitch, width);
     }}
     if (end > 2) {{
-        name_{spread}(row_2, x + rows[2], pitch, 2 * pitch, width / 2);
+        next = name_{name}_run(next, row_2, x + rows[2], pitch, 2 * pitch, width / 2);
         if (width % 2 != 0) {{
-            name_{spread}(row_2 + width / 2, x + rows[2] + (width - 1) * pitch, 0, 0, 1);
-            name_{pad}(row_2 + width / 2, 1, 0xFFFFU, pad);
+            next = name_{name}_run(next, row_2 + width / 2, x + rows[2] + (width - 1) * pitch, 0, 0, 1);
         }}
-    }} else {{
-        name_{pad}(row_2, (width + 1) / 2, 0, pad);
     }}
+    return (int32_t)(next - at);
 }}
 """
-    return Helper(name, source, pairs, requires=(spread, pad))
+    return Helper(name, source, pairs, requires=(spread,))
 
 
 # --- rows ----------------------------------------------------------------------------------------------------------
@@ -263,72 +279,122 @@ def _row(dtype: str, stride: int, left: int, width: int, shift: int) -> str:
     lines += ["ldrd r0, r1, [sp, #24]", "ldrd r10, r11, [sp, #8]", f"add r10, r10, #{pitch}", f"add r11, r11, #{pitch}"]
     lines += ["ldr r2, [sp, #32]", "add r2, r2, r0", "add r12, r12, r0", "str r2, [sp, #32]", "strd r2, r12, [sp, #16]"]
     lines += ["strd r10, r11, [sp, #8]", f"add %[w], %[w], #{4 * CHANNEL_WORDS}", "cmp %[w], r1", "bne 1b"]
-    return asm([*lines, "add sp, sp, #44"], ['[w] "+r"(arguments)'], [], CLOBBERS, indent=12)
+    return asm([*lines, "add sp, sp, #44"], ['[w] "+r"(run)'], [], CLOBBERS)
+
+
+def _channels(dtype: str, width: int) -> Helper:
+    """The channels of a row, four at a time; what makes their outputs is an argument."""
+    element, of, row_2 = f"{dtype}_t", f"{short(dtype)}_w{width}", PLANES[width][1]
+    name, margins, pad = f"byte_channels_{of}", f"byte_margins_w{width}", f"byte_pad_w{width}"
+    source = f"""\
+/* Blocks of {OUTPUTS} outputs of each of {CHANNELS} channels. */
+struct name_byte_run_{of} {{
+    int32_t step; /* from output to output */
+    int32_t half_block;
+    const int32_t *columns; /* rows 0 and 1 of the first block and channel */
+    const int32_t *row_2;
+    {element} *y;
+    const {element} *y_end; /* of the first channel */
+    int32_t next; /* from channel to channel */
+    const int32_t *constants_end;
+    {element} *first;
+    const int32_t *constants;
+}};
+
+/* Makes the outputs of {CHANNELS} channels. */
+typedef void name_byte_outputs_{of}(const struct name_byte_run_{of} *run);
+
+/*
+ * A row of `ow` outputs of a window 3x3 with a stride and {OUTPUTS} outputs a block, with `left` columns of padding: of
+ * rows `width` columns wide, those from begin to end at rows[], the others and what lies beside them are `pad`.
+ * {CHANNELS} channels at a time, the last over those before; w holds for each where its sums start, taps and addend,
+ * multiplier.
+ */
+{SHARED} void name_{name}({element} *y, const {element} *x, const int32_t *rows, int32_t begin, int32_t end, \
+const int32_t *w, int32_t channels, int32_t width, int32_t ow, int32_t pad, int32_t stride, int32_t left, \
+name_byte_outputs_{of} *outputs)
+{{
+    const int32_t whole = ow / {OUTPUTS} * {OUTPUTS};
+    const int32_t reach = (ow + {OUTPUTS - 1}) / {OUTPUTS} * {OUTPUTS} * stride + 3 - stride;
+    const int32_t columns = begin < 2 && end > 0 ? width : 0; /* that are spread */
+    const int32_t pairs = end > 2 ? (width + 1) / 2 : 0;
+    int32_t words[{_plane_words(width)}];
+    int32_t *const row_2 = words + {row_2};
+    {element} rest[{CHANNELS}][{OUTPUTS}];
+    struct name_byte_words_{of} at[{RUNS}];
+    const int32_t count =
+        name_byte_places_{of}(at, words + left, row_2 + left, x, rows, begin, end, channels, width);
+
+    name_{margins}(words, left, left + columns, reach, pad);
+    name_{margins}(row_2, left, left + pairs, (reach + left + 1) / 2, pad);
+    for (int32_t channel = 0; channel < channels; channel += {CHANNELS}) {{
+        const int32_t place = channel <= channels - {CHANNELS} ? channel : channels - {CHANNELS};
+        const int32_t *const constants = w + place * {CHANNEL_WORDS};
+        const int32_t *const constants_end = constants + {CHANNELS * CHANNEL_WORDS};
+        {element} *const output = y + place;
+        {element} *const output_end = output + whole * channels;
+
+        name_byte_spread_{of}(at, count, place);
+        if (begin > 0 || end < 2) {{
+            name_{pad}(words + left, columns, begin > 0 ? 0xFFFF0000U : 0xFFFFU, pad);
+        }}
+        if (pairs > width / 2) {{
+            name_{pad}(row_2 + left + width / 2, 1, 0xFFFFU, pad);
+        }}
+        if (whole > 0) {{
+            const struct name_byte_run_{of} run = {{
+                channels, {OUTPUTS // 2} * channels, words, row_2, output, output_end, 1, constants_end, output, \
+constants,
+            }};
+
+            outputs(&run);
+        }}
+        if (whole < ow) {{
+            const struct name_byte_run_{of} run = {{
+                1, {OUTPUTS // 2}, words + whole * stride, row_2 + whole * stride / 2, rest[0], rest[1], {OUTPUTS}, \
+constants_end, rest[0], constants,
+            }};
+
+            outputs(&run);
+            for (int32_t i = whole; i < ow; i++) {{
+                for (int32_t j = 0; j < {CHANNELS}; j++) {{
+                    output[i * channels + j] = rest[j][i - whole];
+                }}
+            }}
+        }}
+    }}
+}}
+"""
+    return Helper(name, source, depthwise, requires=(margins, pad, f"byte_places_{of}"))
 
 
 def _depthwise(dtype: str, stride: int, left: int, width: int, shift: int) -> Helper:
     element, name = f"{dtype}_t", depthwise_name(dtype, stride, left, width, shift)
     low, high = INTEGER_RANGE[dtype]
-    pitch, row_2 = PLANES[width]
-    planes, margins = f"byte_planes_{short(dtype)}_w{width}", f"byte_margins_w{width}"
+    of, (pitch, _) = f"{short(dtype)}_w{width}", PLANES[width]
     source = f"""\
-/*
- * A row of `ow` outputs of a window 3x3 with stride {stride}{", padded to the left" if left else ""}:
- * of rows `width` columns wide, those from begin to end at rows[], the others and what lies beside them are `pad`.
- * {CHANNELS} channels at a time, the last over those before; w holds for each where its sums start, taps and addend,
- * multiplier.
- */
-{SHARED} void name_{name}({element} *y, const {element} *x, const int32_t *rows, int32_t begin, int32_t end, \
-const int32_t *w, int32_t channels, int32_t width, int32_t ow, int32_t pad)
+/* Outputs with stride {stride}{" and a column of padding to the left" if left else ""}. */
+{SHARED} void name_{name}_run(const struct name_byte_run_{of} *run)
 {{
-    const int32_t stride = {stride};
-    const int32_t left = {left};
-    int32_t words[{_plane_words(width)}];
-
-
-    name_{margins}(words, left, left + width, (ow - 1) * stride + 3, pad);
-    name_{margins}(words + {row_2}, left, left + (width + 1) / 2, ((ow - 1) * stride + left + 4) / 2, pad);
-    for (int32_t channel = 0; channel < channels; channel += {CHANNELS}) {{
-        const int32_t place = channel <= channels - {CHANNELS} ? channel : channels - {CHANNELS};
-        const int32_t *const constants = w + place * {CHANNEL_WORDS};
-        {element} *const output = y + place;
 {IF_ASM}
-        const int32_t whole = ow / {OUTPUTS} * {OUTPUTS};
-        {element} rest[{CHANNELS}][{OUTPUTS}];
-#endif
+{_row(dtype, stride, left, width, shift)}#else
+    {element} *first = run->y;
 
-        name_{planes}(words + left, words + {row_2} + left, x + place, rows, begin, end, channels, width, pad);
-{IF_ASM}
-        for (int32_t first = 0; first < ow; first += whole > first ? whole : {OUTPUTS}) {{
-            const int32_t step = whole > first ? channels : 1;
-            {element} *const target = whole > first ? output : rest[0];
-            {element} *const end_of_y = target + (whole > first ? whole : {OUTPUTS}) * step;
-            const int32_t *const column = words + first * stride;
-            const intptr_t values[10] = {{
-                step, {OUTPUTS // 2} * step, (intptr_t)column, (intptr_t)(words + {row_2} + first * stride / 2),
-                (intptr_t)target, (intptr_t)end_of_y, whole > first ? 1 : {OUTPUTS},
-                (intptr_t)(constants + {CHANNELS * CHANNEL_WORDS}), (intptr_t)target, (intptr_t)constants,
-            }};
-            const intptr_t *arguments = values;
+    for (int32_t channel = 0; channel < {CHANNELS}; channel++) {{
+        const int32_t *const columns = run->columns + channel * {pitch};
+        const int32_t *const row_2 = run->row_2 + channel * {pitch};
+        const int32_t *const own = run->constants + channel * {CHANNEL_WORDS};
+        const int32_t count = (int32_t)(run->y_end - run->y) / run->step;
 
-{_row(dtype, stride, left, width, shift)}        }}
-        for (int32_t i = whole; i < ow; i++) {{
-            for (int32_t j = 0; j < {CHANNELS}; j++) {{
-                output[i * channels + j] = rest[j][i - whole];
-            }}
-        }}
-#else
-        for (int32_t i = 0; i < ow * {CHANNELS}; i++) {{
-            const int32_t *const plane = words + i % {CHANNELS} * {pitch};
-            const int32_t *const own = constants + i % {CHANNELS} * {CHANNEL_WORDS};
+        for (int32_t i = 0; i < count; i++) {{
             int32_t acc = own[0];
             int32_t level;
 
             for (int32_t tap = 0; tap < 3; tap++) {{
-                const int32_t column = i / {CHANNELS} * stride + tap;
-                const int32_t both = plane[column];
-                const uint32_t pair = (uint32_t)plane[{row_2} + (column + left) / 2];
-                const int32_t two = (int32_t)(pair << ((column + left) % 2 == 0 ? 16 : 0));
+                const int32_t column = i * {stride} + tap;
+                const int32_t both = columns[column];
+                const uint32_t pair = (uint32_t)row_2[(column + {left}) / 2];
+                const int32_t two = (int32_t)(pair << ((column + {left}) % 2 == 0 ? 16 : 0));
                 const uint32_t upper = (uint32_t)own[tap < 2 ? 2 : 3] << (tap == 1 ? 0 : 8);
                 const uint32_t lower = (uint32_t)own[tap < 2 ? 2 : 3] << (tap == 1 ? 16 : 24);
                 const uint32_t last = (uint32_t)own[1] << (tap == 2 ? 0 : 24 - 8 * tap);
@@ -339,19 +405,26 @@ const int32_t *w, int32_t channels, int32_t width, int32_t ow, int32_t pad)
             }}
             level = (own[3] >> 24) * 256 + (int32_t)((uint32_t)own[3] >> 8 & 255U);
             level = ((int32_t)(((int64_t)acc * own[4]) >> 32) + level) >> {shift};
-            output[i / {CHANNELS} * channels + i % {CHANNELS}] =
-                ({element})(level < {low} ? {low} : (level > {high} ? {high} : level));
+            first[i * run->step] = ({element})(level < {low} ? {low} : (level > {high} ? {high} : level));
         }}
-#endif
+        first += run->next;
     }}
+#endif
+}}
+
+/* A row of outputs. */
+{SHARED} void name_{name}({element} *y, const {element} *x, const int32_t *rows, int32_t begin, int32_t end, \
+const int32_t *w, int32_t channels, int32_t width, int32_t ow, int32_t pad)
+{{
+    name_byte_channels_{of}(y, x, rows, begin, end, w, channels, width, ow, pad, {stride}, {left}, name_{name}_run);
 }}
 """
-    return Helper(name, source, depthwise, requires=(margins, planes))
+    return Helper(name, source, depthwise, requires=(f"byte_channels_{of}",))
 
 
 DSP_BYTE_DEPTHWISE = (
     *(make(width) for make in (_pad, _margins) for width in PLANES),
-    *(make(dtype, width) for make in (_spread, _planes) for dtype in DTYPES for width in PLANES),
+    *(make(dtype, width) for make in (_spread, _places, _channels) for dtype in DTYPES for width in PLANES),
     *(
         _depthwise(dtype, stride, left, width, shift)
         for dtype in DTYPES

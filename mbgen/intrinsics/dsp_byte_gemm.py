@@ -31,7 +31,9 @@ static"""
 CLOBBERS = (*(f"r{n}" for n in range(13) if n != 3), "lr", "cc", "memory")  # leaves r3 for an operand
 
 _UNROLLED = 16  # steps of k without a loop
-_STEP_BYTES = 24  # of code
+_PACKED = 8  # the same where triples are packed
+_WIDENED = 8  # where weights are widened
+_STEP_BYTES = 24  # of code, of either of the first two
 _X = ("r0", "r1", "r2")  # the triple's address, and its words
 _W = ("%[w]", "r12", "lr")
 _SUMS = (("r4", "r5"), ("r6", "r7"), ("r8", "r9"), ("r10", "r11"))
@@ -69,28 +71,21 @@ def pack_constants(start: Array, multiplier: Array, addend: Array) -> Array:
 
 
 def _pack_triples(dtype: str) -> Helper:
+    """The loop over k is entered where the rest of k begins, as that of the tiles is."""
     load = "ldrsb" if dtype == "int8" else "ldrb"
-    step = [f"{load} %[b], [%[x], %[pitch]]", f"{load} %[c], [%[x], %[pitch], lsl #1]", f"{load} %[a], [%[x]], #1"]
-    step += ["add %[a], %[a], %[b], lsl #21", "add %[b], %[b], %[c], lsl #21", "strd %[a], %[b], [%[y]], #8"]
-    lines = ["1:", "mov %[i], %[fours]", "mov %[j], %[rest]", "cbz %[i], 3f"]
-    lines += ["2:", *step * 4, "subs %[i], %[i], #1", "bne 2b", "3:", "cbz %[j], 5f"]
-    lines += [
-        "4:",
-        *step,
-        "subs %[j], %[j], #1",
-        "bne 4b",
-        "5:",
-        "add %[x], %[x], %[across]",
-        "add %[y], %[y], %[skip]",
-    ]
-    lines += ["subs %[left], %[left], #1", "bne 1b"]
+    # all instructions of four bytes
+    step = [f"{load}.w %[b], [%[x], %[pitch]]", f"{load}.w %[c], [%[x], %[pitch], lsl #1]", f"{load} %[a], [%[x]], #1"]
+    step += ["add.w %[a], %[a], %[b], lsl #21", "add.w %[b], %[b], %[c], lsl #21", "strd %[a], %[b], [%[y]], #8"]
+    lines = ["adr %[entry], 3f", "sub %[entry], %[entry], %[rest]", "orr %[entry], %[entry], #1"]
+    lines += ["1:", "mov %[i], %[turns]", "bx %[entry]", "2:", *step * _PACKED, "3:", "subs %[i], %[i], #1", "bne 2b"]
+    lines += ["add %[x], %[x], %[across]", "add %[y], %[y], %[skip]", "subs %[left], %[left], #1", "bne 1b"]
     # early clobbers: an input of the same value must not share a register that is counted down
-    outputs = ['[x] "+&r"(x)', '[y] "+&r"(y)', '[left] "+&r"(triples)', '[i] "=&l"(i)', '[j] "=&l"(j)']
-    outputs += [f'[{one}] "=&r"({one})' for one in "abc"]
+    outputs = ['[x] "+&r"(x)', '[y] "+&r"(y)', '[left] "+&r"(triples)']
+    outputs += [f'[{one}] "=&r"({one})' for one in ("i", "entry", "a", "b", "c")]
     inputs = [
         '[pitch] "r"(pitch)',
-        '[fours] "r"(k / 4)',
-        '[rest] "r"(k % 4)',
+        f'[turns] "r"((k + {_PACKED - 1}) / {_PACKED})',
+        f'[rest] "r"({_STEP_BYTES} * ((k - 1) % {_PACKED} + 1))',
         '[across] "r"(across)',
         '[skip] "r"(4 * skip)',
     ]
@@ -108,7 +103,7 @@ def _pack_triples(dtype: str) -> Helper:
     int32_t b;
     int32_t c;
     int32_t i;
-    int32_t j;
+    int32_t entry;
 
 {asm(lines, outputs, inputs, ("cc", "memory"))}#else
     for (int32_t triple = 0; triple < triples; triple++) {{
@@ -171,8 +166,19 @@ int32_t kw, int32_t stride, int32_t first, int32_t width, int32_t channels, int3
             }} else {{
                 {element} copy[{PIXELS} * {MAX_TAPS}];
 
-                for (int32_t i = 0; i < reach; i++) {{
-                    copy[i] = place + i >= 0 && place + i < limit ? source[place + i] : ({element})pad;
+                const int32_t before = place < 0 ? -place : 0;
+                const int32_t behind = limit - place < reach ? limit - place : reach;
+                int32_t i = 0;
+
+                while (i < reach && i < before) {{
+                    copy[i++] = ({element})pad;
+                }}
+                while (i < behind) {{
+                    copy[i] = source[place + i];
+                    i++;
+                }}
+                while (i < reach) {{
+                    copy[i++] = ({element})pad;
                 }}
                 {pack}(target, copy, step, taps, 1, 0);
             }}
@@ -213,14 +219,19 @@ def _unpacked(p: tuple[str, str], q: tuple[str, str], wide: bool) -> list[str]:
     return lines
 
 
-def _finished(pair: int, dtype: str, shift: int, wide: bool) -> list[str]:
-    """A pair's six sums to bytes: scales from the stack's slots 6 and 7; y and n in r2 and w's register."""
+def _finished(pair: int, dtype: str, shift: int, wide: bool, behind: bool) -> list[str]:
+    """A pair's six sums to bytes: scales from the stack's slots 6 and 7; y and n in r2 and w's register.
+
+    The first pair's scales may lie `behind` the weights, where w points to.
+    """
     p, q = _SUMS[2 * pair], _SUMS[2 * pair + 1]
     first, second = ("r0", "r1", q[0]), (p[0], p[1], q[1])
     scales = ("r2", "%[w]", "r12", "lr") if pair == 0 else ("r4", "r5", "r6", "r7")
-    pointer = scales[0]
     lines = _unpacked(p, q, wide)
-    lines += [f"ldr {pointer}, [sp, #{24 + 4 * pair}]", f"ldm {pointer}, {{{', '.join(scales)}}}"]
+    if pair == 0 and behind:
+        lines.append(f"ldm %[w], {{{', '.join(scales)}}}")
+    else:
+        lines += [f"ldr {scales[0]}, [sp, #{24 + 4 * pair}]", f"ldm {scales[0]}, {{{', '.join(scales)}}}"]
     for sums, (multiplier, addend) in ((first, scales[:2]), (second, scales[2:])):
         lines += [f"smmla {one}, {one}, {multiplier}, {addend}" for one in sums]
     cut = "ssat" if dtype == "int8" else "usat"
@@ -232,34 +243,45 @@ def _finished(pair: int, dtype: str, shift: int, wide: bool) -> list[str]:
 
 
 def _tiles(dtype: str, shift: int, wide: bool | None) -> str:
-    """A block of channels at all pixels of some triples; where `wide` is None it is an argument.
+    """A block of channels at all pixels of some triples; where `wide` is None the end of the block's words says it.
 
     On the stack: the triple's words, the block's, y, n, where the first step of k is, the end of the block's words,
-    scales of the first pair and of the second, from the end of a tile of y to the next, the end of y, what follows k.
+    scales of the first pair and of the second, from the end of a tile of y to the next, the end of y.
     """
     a, x0, x1 = _X
     w, w0, w1 = _W
     step = [f"ldrd {x0}, {x1}, [{a}], #8", f"ldrd {w0}, {w1}, [{w}], #8"]
     for i, (low, high) in enumerate(_SUMS):
         step.append(f"smlal {low}, {high}, {(x0, x1)[i % 2]}, {(w0, w1)[i // 2]}")
-    frame = "{r0, r1, r2, r4, r5, r6, r7, r8, r9, r10, r11}"
+    frame = "{r0, r1, r2, r4, r5, r6, r7, r8, r9, r10}"
     lines = [f"ldm {w}, {frame}", "adr lr, 3f", "sub r5, lr, r5", "orr r5, r5, #1"]
-    if wide is None:
-        lines += ["adr lr, 4f", "cmp r11, #0", "bne 7f", "adr lr, 5f", "7:", "orr r11, lr, #1"]
     lines += [f"push {frame}", "1:", f"ldrd {a}, {w}, [sp]", f"ldm {w}!, {{r4, r5, r6, r7, r8, r9, r10, r11}}"]
     # C limits the length of a string, hence .rept; the compiler takes lines for instructions, hence empty ones
     lines += ["ldr pc, [sp, #16]", "2:", f".rept {_UNROLLED}", *step, ".endr" + r"\n" * len(step) * (_UNROLLED - 1)]
-    lines += ["3:", "ldr r1, [sp, #20]", f"cmp {w}, r1", "bne 2b", f"str {a}, [sp]"]
-    if wide is None:
-        lines += ["ldr pc, [sp, #40]", "4:", *_finished(0, dtype, shift, True), *_finished(1, dtype, shift, True)]
-        lines += ["b 6f", "5:"]
-    lines += [*_finished(0, dtype, shift, wide is True), *_finished(1, dtype, shift, wide is True), "6:"]
-    lines += ["ldrd r0, r1, [sp, #32]", "add r2, r2, r0", "str r2, [sp, #8]", "cmp r2, r1", "bne 1b", "add sp, sp, #44"]
-    return asm(lines, ['[w] "+r"(arguments)'], [], CLOBBERS, indent=8)
+    # where fields are wide the end is a byte less, which w steps over
+    lines += ["3:", "ldr r1, [sp, #20]", f"cmp {w}, r1", f"{'blo' if wide is None else 'bne'} 2b", f"str {a}, [sp]"]
+    lines += ["bne 5f"] if wide is None else []
+
+    def finished(wide: bool, behind: bool) -> list[str]:
+        return [*_finished(0, dtype, shift, wide, behind), *_finished(1, dtype, shift, wide, behind)]
+
+    lines += [*finished(wide is True, wide is not None), "4:"]
+    lines += ["ldrd r0, r1, [sp, #32]", "add r2, r2, r0", "str r2, [sp, #8]", "cmp r2, r1", "bne 1b"]
+    lines += ["b 6f", "5:", *finished(True, False), "b 4b", "6:"] if wide is None else []
+    return asm([*lines, "add sp, sp, #40"], ['[w] "+r"(tiles)'], [], CLOBBERS)
 
 
-_WIDEN = [f"ldrsb %[{a}], [%[w{i}]], #1" for i, a in enumerate("abcd")]
-_WIDEN += ["add %[a], %[a], %[b], lsl #21", "add %[c], %[c], %[d], lsl #21", "strd %[a], %[c], [%[y]], #8"]
+def _widen() -> str:
+    """The loop over k is entered where the rest of k begins."""
+    step = [f"ldrsb %[{a}], [%[w{i}]], #1" for i, a in enumerate("abcd")]
+    step += ["add.w %[a], %[a], %[b], lsl #21", "add.w %[c], %[c], %[d], lsl #21", "strd %[a], %[c], [%[y]], #8"]
+    lines = ["adr %[a], 2f", "sub %[a], %[a], %[rest]", "orr %[a], %[a], #1", "bx %[a]"]
+    lines += ["1:", *step * _WIDENED, "2:", "subs %[turns], %[turns], #1", "bne 1b"]
+    outputs = [f'[{one}] "+&r"({one})' for one in ("w0", "w1", "w2", "w3", "y", "turns")]
+    outputs += [f'[{one}] "=&r"({one})' for one in "abcd"]
+    rest = f'[rest] "r"({4 * len(step)} * ((k - 1) % {_WIDENED} + 1))'
+    return asm(lines, outputs, [rest], ("cc", "memory"))
+
 
 _BLOCK = Helper(
     "byte_block",
@@ -275,8 +297,7 @@ _BLOCK = Helper(
     const int8_t *w2 = w1 + k;
     const int8_t *w3 = w2 + k;
 {IF_ASM}
-    int32_t twos = k / 2;
-    int32_t odd = k % 2;
+    int32_t turns = (k + {_WIDENED - 1}) / {_WIDENED};
     int32_t a;
     int32_t b;
     int32_t c;
@@ -284,9 +305,9 @@ _BLOCK = Helper(
 #endif
 
     for (int32_t pair = 0; pair < 2; pair++) {{
-        const uint64_t first = (uint32_t)start[2 * pair];
-        const uint64_t second = (uint32_t)start[2 * pair + 1];
-        const uint64_t sum = first + ((first + second) << {FIELD_BITS}) + (second << {2 * FIELD_BITS});
+        const uint64_t first = (uint64_t)(uint32_t)start[2 * pair] * ((1U << {FIELD_BITS}) + 1U);
+        const uint64_t second = (uint64_t)(uint32_t)start[2 * pair + 1] * ((1U << {FIELD_BITS}) + 1U);
+        const uint64_t sum = first + (second << {FIELD_BITS});
 
         y[0] = (int32_t)(uint32_t)sum;
         y[1] = (int32_t)(uint32_t)(sum >> 32);
@@ -295,28 +316,7 @@ _BLOCK = Helper(
         y += 4;
     }}
 {IF_ASM}
-{
-        asm(
-            [
-                "cbz %[odd], 1f",
-                *_WIDEN,
-                "1:",
-                "cbz %[twos], 3f",
-                "2:",
-                *_WIDEN * 2,
-                "subs %[twos], %[twos], #1",
-                "bne 2b",
-                "3:",
-            ],
-            [
-                *(f'[{one}] "+&r"({one})' for one in ("w0", "w1", "w2", "w3", "y")),
-                '[twos] "+&l"(twos)',
-                *(f'[{one}] "=&r"({one})' for one in "abcd"),
-            ],
-            ['[odd] "l"(odd)'],
-            ("cc", "memory"),
-        )
-    }#else
+{_widen()}#else
     for (int32_t i = 0; i < k; i++) {{
         y[2 * i] = w0[i] + w1[i] * (1 << {FIELD_BITS});
         y[2 * i + 1] = w2[i] + w3[i] * (1 << {FIELD_BITS});
@@ -345,60 +345,85 @@ static NAME_INLINE int32_t name_byte_field(int32_t word, int32_t upper)
 def _gemm(dtype: str, shift: int, widened: bool, wide: bool | None) -> Helper:
     name, element = gemm_name(dtype, shift, widened, wide is True), f"{dtype}_t"
     low, high = INTEGER_RANGE[dtype]
-    scales, after = f"words + {START_WORDS} + 2 * k", f"        words += {START_WORDS + 2 * CHANNELS} + 2 * k;\n"
-    parameters, block, follows = "const int32_t *words", "", "0"
+    parameters, scales, less = "const int32_t *words", f"words + {START_WORDS} + 2 * k", ""
+    block, after = "", f"        words += {START_WORDS + 2 * CHANNELS} + 2 * k;\n"
     about = f"A block of {CHANNELS} channels is words: where sums start, weights, scales; the last lie over others."
-    unused = "" if widened else "        (void)wide;\n"
     if not widened:
-        scales, after = "constants + n + 2 * place", ""
         parameters = "const int8_t *w, const int32_t *constants, int32_t wide, int32_t *words"
-        block, follows = "        name_byte_block(words, constants + place, w + place * k, k);\n", "wide"
+        scales, less = "constants + n + 2 * place", " - wide"
+        block, after = "        name_byte_block(words, constants + place, w + place * k, k);\n", ""
         about = (
             f"Constants: where sums start, then scales; `words` is for {CHANNELS} channels, the last lie over others."
         )
     source = f"""\
+/* {CHANNELS} channels at the pixels of some triples. */
+struct name_{name}_tiles {{
+    const int32_t *x;
+    const int32_t *words; /* where sums start, and weights */
+    {element} *y;
+    int32_t n;
+    int32_t first; /* bytes of code of the steps of k before the first whole turn */
+    intptr_t words_end;{" /* a byte less where fields next to each other may reach 22 bits together */" if less else ""}
+    const int32_t *scales; /* of two channels */
+    const int32_t *more_scales;
+    int32_t skip; /* from the end of a tile of y to the next */
+    {element} *y_end;
+    int32_t k;
+}};
+
+{SHARED} void name_{name}_tiles(const struct name_{name}_tiles *tiles)
+{{
+{IF_ASM}
+{_tiles(dtype, shift, wide)}#else
+    const int32_t k = tiles->k;
+    const int32_t count = (int32_t)(tiles->y_end - tiles->y) / tiles->n * {CHANNELS};
+
+    for (int32_t i = 0; i < count; i++) {{
+        const int32_t channel = i % {CHANNELS};
+        const int32_t pixel = i / {CHANNELS} % {PIXELS};
+        const int32_t *const triple = tiles->x + i / {PIXELS * CHANNELS} * 2 * k;
+        const int32_t *const scale = tiles->scales + 2 * channel;
+        const int32_t *const start = tiles->words + channel / 2 * 4;
+        const uint64_t sums = (uint32_t)start[0] | ((uint64_t)(uint32_t)start[1] << 32);
+        const uint64_t first_sum = sums & (((uint64_t)1 << {FIELD_BITS}) - 1);
+        const uint64_t second_sum = (sums - first_sum * ((1 << {FIELD_BITS}) + 1)) >> {2 * FIELD_BITS};
+        int32_t acc = (int32_t)(channel % 2 == 0 ? first_sum : second_sum);
+        int32_t level;
+
+        for (int32_t j = 0; j < k; j++) {{
+            acc += name_byte_field(tiles->words[{START_WORDS} + 2 * j + channel / 2], channel % 2)
+                * name_byte_field(triple[2 * j + pixel / 2], pixel > 0);
+        }}
+        level = ((int32_t)(((int64_t)acc * scale[0]) >> 32) + scale[1]) >> {shift};
+        level = level < {low} ? {low} : (level > {high} ? {high} : level);
+        tiles->y[i / {CHANNELS} * tiles->n + channel] = ({element})level;
+    }}
+#endif
+}}
+
 /*
  * y[pixel][n] = x[pixel][k] * weights[n][k], rescaled, for the pixels of some packed triples.
  * {about}
  */
 {SHARED} void name_{name}({element} *y, int32_t n, const int32_t *x, int32_t triples, int32_t k, {parameters})
 {{
+    struct name_{name}_tiles tiles;
+
+    tiles.x = x;
+    tiles.n = n;
+    tiles.first = {_STEP_BYTES} * ((k - 1) % {_UNROLLED} + 1);
+    tiles.skip = {PIXELS} * n - {CHANNELS};
+    tiles.k = k;
     for (int32_t first = 0; first < n; first += {CHANNELS}) {{
         const int32_t place = first <= n - {CHANNELS} ? first : n - {CHANNELS};
-        {element} *const target = y + place;
-        const int32_t *const scales = {scales};
-{IF_ASM}
-        const intptr_t values[11] = {{
-            (intptr_t)x, (intptr_t)words, (intptr_t)target, n, {_STEP_BYTES} * ((k - 1) % {_UNROLLED} + 1),
-            (intptr_t)(words + {START_WORDS} + 2 * k), (intptr_t)scales, (intptr_t)(scales + {CHANNELS}),
-            {PIXELS} * n - {CHANNELS}, (intptr_t)(target + triples * {PIXELS} * n), {follows},
-        }};
-        const intptr_t *arguments = values;
 
-#endif
-{block}{IF_ASM}
-{_tiles(dtype, shift, wide)}#else
-{unused}        for (int32_t i = 0; i < triples * {PIXELS * CHANNELS}; i++) {{
-            const int32_t channel = i % {CHANNELS};
-            const int32_t pixel = i / {CHANNELS} % {PIXELS};
-            const int32_t *const triple = x + i / {PIXELS * CHANNELS} * 2 * k;
-            const int32_t *const scale = scales + 2 * channel;
-            const int32_t *const start = words + channel / 2 * 4;
-            const uint64_t sums = (uint32_t)start[0] | ((uint64_t)(uint32_t)start[1] << 32);
-            const uint64_t first_sum = sums & (((uint64_t)1 << {FIELD_BITS}) - 1);
-            const uint64_t second_sum = (sums - first_sum * ((1 << {FIELD_BITS}) + 1)) >> {2 * FIELD_BITS};
-            int32_t acc = (int32_t)(channel % 2 == 0 ? first_sum : second_sum);
-            int32_t level;
-
-            for (int32_t j = 0; j < k; j++) {{
-                acc += name_byte_field(words[{START_WORDS} + 2 * j + channel / 2], channel % 2)
-                    * name_byte_field(triple[2 * j + pixel / 2], pixel > 0);
-            }}
-            level = ((int32_t)(((int64_t)acc * scale[0]) >> 32) + scale[1]) >> {shift};
-            level = level < {low} ? {low} : (level > {high} ? {high} : level);
-            target[i / {CHANNELS} * n + channel] = ({element})level;
-        }}
-#endif
+{block}        tiles.words = words;
+        tiles.words_end = (intptr_t)(words + {START_WORDS} + 2 * k){less};
+        tiles.scales = {scales};
+        tiles.more_scales = tiles.scales + {CHANNELS};
+        tiles.y = y + place;
+        tiles.y_end = tiles.y + triples * {PIXELS} * n;
+        name_{name}_tiles(&tiles);
 {after}    }}
 }}
 """

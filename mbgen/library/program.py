@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mbgen.graph import ITEM_BYTES, Conv2D, DepthwiseConv2D, DType, Layer, is_pointwise
+from mbgen.intrinsics import find
 from mbgen.kernel import ConstantArgument, WindowArgument
 from mbgen.library.bands import BandText, ImageRow, StepText, band_text, image_row
 from mbgen.library.network import Network, Place
@@ -121,8 +122,10 @@ def program(network: Network) -> Program:
 
 
 def copy_helper(network: Network) -> str | None:
-    """The key of the helper that copies rows of the image; None where that is left to memcpy."""
-    return "copy_bytes@mve" if "mve" in network.target.instruction_set else None
+    """The key of the helper that copies rows; None where that is left to memcpy."""
+    isa = network.target.instruction_set
+    copied = bool(network.plan.stages) or "mve" in isa  # bands pack the rows of the image
+    return find("copy_bytes", isa) if copied and isa & {"dsp", "mve"} else None
 
 
 def _is_window(network: Network, layer: Layer) -> bool:

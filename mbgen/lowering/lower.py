@@ -29,6 +29,7 @@ from mbgen.kernel import (
     WindowArgument,
 )
 from mbgen.lowering import bands, tir
+from mbgen.lowering.allowance import within_allowance
 from mbgen.lowering.layers import prepare
 from mbgen.lowering.prepared import Context, Prepared
 from mbgen.lowering.printer import print_body
@@ -59,11 +60,14 @@ def lower(
     """
     kernels: dict[Any, Kernel] = {}
     calls, constants = [], []
-    for layer in graph.layers:
-        if isinstance(layer, Reshape):
-            continue
+    layers = [layer for layer in graph.layers if not isinstance(layer, Reshape)]
+    for layer in layers:
         _check_indices(layer, graph)
-        prepared = prepare_planned(layer, graph, plan, target, choose, optimize)
+    all_prepared = within_allowance(
+        {layer.name: prepare_planned(layer, graph, plan, target, choose, optimize) for layer in layers}
+    )
+    for layer in layers:
+        prepared = all_prepared[layer.name]
         kernel = kernels.get((prepared.form, prepared.schedule))
         if kernel is None:
             symbol = f"{name}_{layer.name}_{_OPERATIONS[prepared.family]}"

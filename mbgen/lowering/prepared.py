@@ -37,3 +37,5 @@ class Prepared:
     function: Callable[[], Any]  # () -> scheduled PrimFunc
     constants: Mapping[str, tuple[Array, str]]  # parameter -> packed array, what it is
     source: str = "default"  # where the schedule came from
+    larger: Prepared | None = None  # the same layer, whose constants take more memory and save it work
+    repeats: int = 1  # how many times an inference does that work

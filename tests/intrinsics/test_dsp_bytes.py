@@ -21,6 +21,7 @@ from mbgen.intrinsics.dsp_byte_gemm import (
     pack_constants,
     short,
 )
+from mbgen.intrinsics.dsp_copy import DSP_COPY
 from mbgen.lowering.streams import scaled_blocks
 from mbgen.lowering.tiling import panels
 from mbgen.running import run_program
@@ -40,7 +41,7 @@ def values(dtype: str, *shape: int) -> Array:
 def scales(span: Array, dtype: str, shift: int) -> tuple[Array, Array]:
     """Multipliers and addends for sums from 0 to `span`."""
     low = INTEGER_RANGE[dtype][0]
-    multiplier = (LEVELS * 2.0 ** (32 + shift) / span).astype(np.int64)
+    multiplier = np.minimum(LEVELS * 2.0 ** (32 + shift) / span, 2**31 - 1).astype(np.int64)
     return multiplier, np.asarray((low - RANDOM.integers(0, LEVELS - 255, len(span))) << shift)
 
 
@@ -109,13 +110,20 @@ def depthwises() -> Iterator[Trial]:
         yield name, arrays, f"(got, x, places, {begin}, {end}, w, {channels}, {width}, {ow}, {pad})", expected
 
 
-TRIALS = [*packing(), *windows(), *gemms(), *depthwises()]
+def copies() -> Iterator[Trial]:
+    """From words and from elsewhere, of no line of words and of some."""
+    for first, count in ((0, 7), (0, 32), (0, 101), (1, 64)):
+        x = values("int8", first + count)
+        yield "copy_bytes", {"x": x}, f"(got, {f'{first} + ' if first else ''}x, {count})", x[first:]
+
+
+TRIALS = [*copies(), *packing(), *windows(), *gemms(), *depthwises()]
 
 
 def test_every_helper_is_tried() -> None:
     used = {"byte_field", "byte_block"}  # by the others
     used |= {h.name for h in DSP_BYTE_DEPTHWISE if not h.name.startswith("byte_depthwise")}
-    assert {name for name, *_ in TRIALS} == {h.name for h in (*DSP_BYTE_GEMM, *DSP_BYTE_DEPTHWISE)} - used
+    assert {name for name, *_ in TRIALS} == {h.name for h in (*DSP_BYTE_GEMM, *DSP_BYTE_DEPTHWISE, *DSP_COPY)} - used
 
 
 @pytest.mark.parametrize("name", ["host", "cortex-m4", "cortex-m33"])

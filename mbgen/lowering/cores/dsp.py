@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -31,7 +33,7 @@ from mbgen.lowering.weighted import (
 from mbgen.planning.bands import lowest
 from mbgen.schedules.byte_gemm import byte_space, byte_tile
 from mbgen.schedules.space import Choice
-from mbgen.schedules.triples import triple_space, triples_of
+from mbgen.schedules.triples import chunks, triple_space, triples_of
 
 LOOPED = 1024  # weights of a dense layer for which a plain loop will do, except for speed
 
@@ -42,11 +44,17 @@ def prepare_gemm(layer: WeightedLayer, graph: Graph, context: Context) -> Prepar
         return None
     if context.optimize != "speed" and isinstance(layer, Dense) and graph.constant(layer.weights).size <= LOOPED:
         return None
-    triples = _triples(layer, graph, gemm_facts(layer, graph, context), context)
-    if triples is not None:
-        form, found, source = triples
-        return Prepared(gemm_family(layer), form, _schedule(form), lambda: byte_triples.define(form), found, source)
-    return _pairs(layer, graph, context)
+    facts = gemm_facts(layer, graph, context)
+    triples = _triples(layer, graph, facts, context)
+    if triples is None:
+        return _pairs(layer, graph, context)
+
+    def prepared(form: byte_triples.TripleGemm) -> Prepared:
+        schedule, found = _schedule(form), triples.constants(form)
+        return Prepared(gemm_family(layer), form, schedule, lambda: byte_triples.define(form), found, triples.source)
+
+    shape = graph.layer_output(layer).shape
+    return _or_larger(prepared, triples.form, math.prod(shape[:-1]) // int(facts["m"]), context)
 
 
 def prepare_conv(layer: Conv2D, graph: Graph, context: Context) -> Prepared | None:
@@ -61,10 +69,13 @@ def prepare_conv(layer: Conv2D, graph: Graph, context: Context) -> Prepared | No
     triples = _triples(layer, graph, facts, context)
     if triples is None:
         return None
-    gemm, found, source = triples
-    form = byte_triples.TripleConvolution(window, x.shape[3], numerics.zero_point(x), gemm)
-    schedule = f"windows to {_schedule(gemm)}"
-    return Prepared("conv2d", form, schedule, lambda: byte_triples.define_convolution(form), found, source)
+
+    def prepared(gemm: byte_triples.TripleGemm) -> Prepared:
+        form = byte_triples.TripleConvolution(window, x.shape[3], numerics.zero_point(x), gemm)
+        schedule, found = f"windows to {_schedule(gemm)}", triples.constants(gemm)
+        return Prepared("conv2d", form, schedule, lambda: byte_triples.define_convolution(form), found, triples.source)
+
+    return _or_larger(prepared, triples.form, graph.layer_output(layer).shape[1], context)
 
 
 def prepare_depthwise(layer: DepthwiseConv2D, graph: Graph, context: Context) -> Prepared | None:
@@ -130,10 +141,39 @@ def _schedule(form: byte_triples.TripleGemm) -> str:
     return f"packed sums of 4 channels by 3 pixels, {form.triples} packed at a time"
 
 
-def _triples(
-    layer: WeightedLayer, graph: Graph, facts: dict[str, Choice], context: Context
-) -> tuple[byte_triples.TripleGemm, dict[str, tuple[Array, str]], str] | None:
-    """A GEMM of packed triples, its constants and where its schedule is from; None where the sums do not fit fields."""
+@dataclass(frozen=True, eq=False)
+class Triples:
+    """A GEMM of packed triples, what its constants are made of, and where its schedule is from."""
+
+    form: byte_triples.TripleGemm
+    weights: Array = field(repr=False)
+    scaled: Rescaled
+    source: str
+
+    def constants(self, form: byte_triples.TripleGemm) -> dict[str, tuple[Array, str]]:
+        """As `form` reads them: words, or bytes."""
+        scales = self.scaled.start, self.scaled.multiplier, self.scaled.addend
+        if form.widened:
+            words = scaled_blocks(*(panels(values, CHANNELS) for values in (self.weights, *scales)))
+            return {"weights": (words, f"[{form.n}][{form.k}], starts, weights and scales of blocks of 4 channels")}
+        return {
+            "weights": (self.weights, f"weights [{form.n}][{form.k}]"),
+            "constants": (dsp_byte_gemm.pack_constants(*scales), f"starts, then scales of {form.n} channels"),
+        }
+
+
+def _or_larger(
+    prepared: Callable[[byte_triples.TripleGemm], Prepared], form: byte_triples.TripleGemm, calls: int, context: Context
+) -> Prepared:
+    """A layer whose weights are widened as often as an inference calls its kernel, or are words where that may be."""
+    if form.widened or context.optimize == "flash":
+        return prepared(form)
+    larger = prepared(replace(form, widened=True))
+    return replace(prepared(form), larger=larger, repeats=calls * chunks(form.m, form.triples))
+
+
+def _triples(layer: WeightedLayer, graph: Graph, facts: dict[str, Choice], context: Context) -> Triples | None:
+    """A GEMM of packed triples; None where the sums do not fit fields."""
     m, n, k = (int(facts[extent]) for extent in "mnk")
     (x,) = graph.layer_inputs(layer)
     space = triple_space(facts, context.optimize)
@@ -149,16 +189,7 @@ def _triples(
     wide = bool(np.any(greatest.reshape(-1, 2).sum(axis=1) >= FIELD))
     triples, widened = triples_of(chosen.point)
     form = byte_triples.TripleGemm(m, n, k, triples, x.dtype, scaled.shift, wide, widened)
-    weights, scales = over.weights.astype(np.int8), (scaled.start, scaled.multiplier, scaled.addend)
-    if widened:
-        words = scaled_blocks(*(panels(values, CHANNELS) for values in (weights, *scales)))
-        found = {"weights": (words, f"[{n}][{k}], starts, weights and scales of blocks of 4 channels")}
-    else:
-        found = {
-            "weights": (weights, f"weights [{n}][{k}]"),
-            "constants": (dsp_byte_gemm.pack_constants(*scales), f"starts, then scales of {n} channels"),
-        }
-    return form, found, chosen.source
+    return Triples(form, over.weights.astype(np.int8), scaled, chosen.source)
 
 
 def _pairs(layer: WeightedLayer, graph: Graph, context: Context) -> Prepared:

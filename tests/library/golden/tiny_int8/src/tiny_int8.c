@@ -102,7 +102,7 @@ static int32_t tiny_int8_rows_ready(const struct tiny_int8_rows *layer, int32_t 
 static int32_t tiny_int8_keep_row(int8_t *ring, const struct tiny_int8_rows *layer, int32_t row)
 {
     if (row != TINY_INT8_IN_ITS_SLOT) {
-        (void)memcpy(ring + row % layer->slots * layer->pitch, ring + layer->newest,
+        (void)tiny_int8_copy_bytes(ring + row % layer->slots * layer->pitch, ring + layer->newest,
                      (size_t)layer->pitch * sizeof ring[0]);
     }
     return TINY_INT8_IN_ITS_SLOT;
@@ -218,7 +218,7 @@ enum tiny_int8_status tiny_int8_push_rows(struct tiny_int8_arena *arena, const i
         return TINY_INT8_ERROR_ROWS;
     }
     for (uint32_t i = 0; i < row_count; i++) {
-        (void)memcpy(arena->bytes, rows + i * TINY_INT8_INPUT_ROW_ELEMENTS,
+        (void)tiny_int8_copy_bytes(arena->bytes, rows + i * TINY_INT8_INPUT_ROW_ELEMENTS,
                      TINY_INT8_INPUT_ROW_ELEMENTS * sizeof rows[0]);
         tiny_int8_stage_1(arena, (int32_t)come + (int32_t)i);
     }

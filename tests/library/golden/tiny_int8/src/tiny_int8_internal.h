@@ -14,7 +14,9 @@
 #ifndef TINY_INT8_INTERNAL_H
 #define TINY_INT8_INTERNAL_H
 
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #if defined(__GNUC__)
 #define TINY_INT8_RESTRICT __restrict__
@@ -31,6 +33,35 @@
 static TINY_INT8_INLINE int32_t tiny_int8_average_i32(int32_t total, int32_t count)
 {
     return (total > 0 ? total + count / 2 : total - count / 2) / count;
+}
+
+/* Copy `count` bytes between places that lie apart. */
+#if defined(__GNUC__)
+__attribute__((__noinline__, __unused__))
+#endif
+static void tiny_int8_copy_bytes(void *y, const void *x, size_t count)
+{
+    size_t left = count;
+#if defined(__GNUC__) && !defined(__clang__) && defined(__ARM_FEATURE_DSP) && defined(__OPTIMIZE__)
+    size_t lines = (((uintptr_t)y | (uintptr_t)x) & 3U) == 0U ? count / 32 : 0;
+
+    left -= 32 * lines;
+    __asm__ volatile(
+        "cmp %[lines], #0\n\t"
+        "beq 2f\n\t"
+        "1:\n\t"
+        "ldm %[x]!, {r4, r5, r6, r7, r8, r9, r10, r11}\n\t"
+        "stm %[y]!, {r4, r5, r6, r7, r8, r9, r10, r11}\n\t"
+        "subs %[lines], %[lines], #1\n\t"
+        "bne 1b\n\t"
+        "2:\n\t"
+        : [y] "+r"(y), [x] "+r"(x), [lines] "+r"(lines)
+        : 
+        : "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "cc", "memory");
+#endif
+    if (left > 0) {
+        memcpy(y, x, left);
+    }
 }
 
 static TINY_INT8_INLINE int32_t tiny_int8_max_i32(int32_t a, int32_t b)

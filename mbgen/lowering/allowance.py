@@ -1,0 +1,27 @@
+"""Which layers may have constants that take more memory than they must, to save work.
+
+Knows sizes of constants and how often work is done; may not know kernels or the plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mbgen.lowering.prepared import Prepared
+
+SHARE = 16  # of the network's constants, what larger ones may take more
+
+
+def within_allowance(layers: Mapping[str, Prepared]) -> dict[str, Prepared]:
+    """The layers by name, those with the most repeated work larger, as long as that takes a sixteenth more in all."""
+    chosen = dict(layers)
+    left = sum(map(_nbytes, layers.values())) // SHARE
+    for name, layer in sorted(layers.items(), key=lambda item: -item[1].repeats):
+        if layer.larger is not None and (extra := _nbytes(layer.larger) - _nbytes(layer)) <= left:
+            chosen[name] = layer.larger
+            left -= extra
+    return chosen
+
+
+def _nbytes(prepared: Prepared) -> int:
+    return sum(data.nbytes for data, _ in prepared.constants.values())
