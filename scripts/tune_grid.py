@@ -29,9 +29,9 @@ RESOLUTIONS = (96, 128, 160, 192, 224)
 MOST_TRIALS = 20_000
 
 
-def grid(target: str, dtype: str) -> Iterator[Planned]:
+def grid(target: str, dtype: str, alphas: Sequence[float] = ALPHAS) -> Iterator[Planned]:
     """Every network of the grid that fits the target."""
-    for alpha, resolution in itertools.product(ALPHAS, RESOLUTIONS):
+    for alpha, resolution in itertools.product(alphas, RESOLUTIONS):
         options = CompileOptions(target=target, alpha=alpha, resolution=resolution, dtype=dtype)
         try:
             planned = plan_model(options, lambda *_: None)
@@ -50,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--models", nargs="+", type=Path, default=[], metavar="MODEL", help=".tflite or .onnx, of the same type"
     )
     parser.add_argument("--dtype", choices=("int8", "float32"), required=True)
+    parser.add_argument("--alphas", nargs="+", type=float, default=ALPHAS, help="only these of the grid")
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--jobs", type=int)
     parser.add_argument("--runner")
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     models = [CompileOptions(target=asked.target, model=model) for model in asked.models]
     options = TuneOptions(asked.records, MOST_TRIALS, asked.minutes, runner=asked.runner, jobs=asked.jobs)
     with show_progress() as progress:
-        networks = [*grid(asked.target, asked.dtype), *(plan_model(model, progress) for model in models)]
+        networks = [*grid(asked.target, asked.dtype, asked.alphas), *(plan_model(model, progress) for model in models)]
         found = tune_planned(networks, options, progress)
     print_tuning(found, asked.records)
     return 0
