@@ -24,6 +24,8 @@ from mbgen.target import HOST, Target
 SUFFIX = ".jsonl"
 NEAR = 4.0  # product of the extents' ratios up to which a record serves another kernel; the default knows more beyond
 
+MUCH = 1.02  # times as fast as the default: less in a kernel alone may be lost in another network
+
 
 @dataclass(frozen=True)
 class Record:
@@ -87,8 +89,8 @@ class Record:
 def choose_from(records: Iterable[Record]) -> Choose:
     """The kernel's own record, else the nearest of the same structure whose point is legal, else the default.
 
-    A record whose kernel is further away than NEAR does not serve. One that found nothing better than its own kernel's
-    default says the same of the kernel's neighbours, whose defaults may be other points.
+    A record whose kernel is further away than NEAR does not serve. One that found nothing much better than its own
+    kernel's default says the same of the kernel's neighbours, whose defaults may be other points.
     """
     exact, alike = {}, dict[tuple[tuple[str, str], ...], list[Record]]()
     for record in records:
@@ -102,7 +104,7 @@ def choose_from(records: Iterable[Record]) -> Choose:
         others = [one for one in alike.get(space.structure, ()) if set(one.facts) == set(space.facts)]
         others = [one for one in others if one.distance(space.facts) <= math.log(NEAR)]
         for near in sorted(others, key=lambda one: (one.distance(space.facts), one.line)):
-            point = near.point if len(near.improvements) > 1 else space.default
+            point = near.point if near.default_figure >= MUCH * near.figure else space.default
             if space.reason(point) is None:
                 return Chosen(point, f"nearest record {near.digest}")
         return default_schedule(space)

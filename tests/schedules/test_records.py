@@ -68,8 +68,11 @@ def test_a_record_of_far_larger_extents_does_not_serve() -> None:
     assert choose_from([record(12, 16)])(space(4)).source == "default"
 
 
-def test_where_nothing_beat_a_default_the_neighbours_keep_theirs() -> None:
-    near = replace(record(5), figure=100, improvements=((1, 100),))
+@pytest.mark.parametrize("improvements", [((1, 100),), ((1, 100), (3, 99))])
+def test_where_nothing_beat_a_default_by_much_the_neighbours_keep_theirs(
+    improvements: tuple[tuple[int, int], ...],
+) -> None:
+    near = replace(record(5), figure=improvements[-1][1], improvements=improvements)
     chosen = choose_from([near])(space(4))
     assert (chosen.point, chosen.source) == (space(4).default, f"nearest record {near.digest}")
 
