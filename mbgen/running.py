@@ -167,8 +167,10 @@ def build_program(
 
 
 def _board_stack(manifest: Json) -> int:
-    output = _tensor_bytes(manifest["output"]["shape"], manifest["output"]["dtype"])
-    return STACK_BYTES + -(-output // 8) * 8
+    """In multiples of 8 bytes; a library of helpers alone has no output."""
+    output = manifest.get("output")
+    room = 0 if output is None else _tensor_bytes(output["shape"], output["dtype"])
+    return STACK_BYTES + -(-room // 8) * 8
 
 
 def _build_layers_program(directory: Path, manifest: Json, target: Target, inputs: Array, folder: Path) -> Path:

@@ -351,8 +351,9 @@ constants,
         }}
         if (whole < ow) {{
             const struct name_byte_run_{of} run = {{
-                1, {OUTPUTS // 2}, words + whole * stride, row_2 + whole * stride / 2, rest[0], rest[1], {OUTPUTS}, \
-constants_end, rest[0], constants,
+                1, {OUTPUTS // 2}, words + whole * stride, row_2 + whole * stride / 2, &rest[0][0], &rest[1][0], \
+{OUTPUTS},
+                constants_end, &rest[0][0], constants,
             }};
 
             outputs(&run);
@@ -372,6 +373,7 @@ def _depthwise(dtype: str, stride: int, left: int, width: int, shift: int) -> He
     element, name = f"{dtype}_t", depthwise_name(dtype, stride, left, width, shift)
     low, high = INTEGER_RANGE[dtype]
     of, (pitch, _) = f"{short(dtype)}_w{width}", PLANES[width]
+    start, in_pairs = "i" if stride == 1 else f"i * {stride}", f"(column + {left})" if left else "column"
     source = f"""\
 /* Outputs with stride {stride}{" and a column of padding to the left" if left else ""}. */
 {SHARED} void name_{name}_run(const struct name_byte_run_{of} *run)
@@ -391,10 +393,10 @@ def _depthwise(dtype: str, stride: int, left: int, width: int, shift: int) -> He
             int32_t level;
 
             for (int32_t tap = 0; tap < 3; tap++) {{
-                const int32_t column = i * {stride} + tap;
+                const int32_t column = {start} + tap;
                 const int32_t both = columns[column];
-                const uint32_t pair = (uint32_t)row_2[(column + {left}) / 2];
-                const int32_t two = (int32_t)(pair << ((column + {left}) % 2 == 0 ? 16 : 0));
+                const uint32_t pair = (uint32_t)row_2[{in_pairs} / 2];
+                const int32_t two = (int32_t)(pair << ({in_pairs} % 2 == 0 ? 16 : 0));
                 const uint32_t upper = (uint32_t)own[tap < 2 ? 2 : 3] << (tap == 1 ? 0 : 8);
                 const uint32_t lower = (uint32_t)own[tap < 2 ? 2 : 3] << (tap == 1 ? 16 : 24);
                 const uint32_t last = (uint32_t)own[1] << (tap == 2 ? 0 : 24 - 8 * tap);

@@ -171,14 +171,16 @@ int32_t kw, int32_t stride, int32_t first, int32_t width, int32_t channels, int3
                 int32_t i = 0;
 
                 while (i < reach && i < before) {{
-                    copy[i++] = ({element})pad;
+                    copy[i] = ({element})pad;
+                    i++;
                 }}
                 while (i < behind) {{
                     copy[i] = source[place + i];
                     i++;
                 }}
                 while (i < reach) {{
-                    copy[i++] = ({element})pad;
+                    copy[i] = ({element})pad;
+                    i++;
                 }}
                 {pack}(target, copy, step, taps, 1, 0);
             }}

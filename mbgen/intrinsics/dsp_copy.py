@@ -6,7 +6,8 @@ from mbgen.intrinsics.dsp_byte_gemm import IF_ASM, SHARED
 from mbgen.intrinsics.helper import Helper
 from mbgen.intrinsics.mve import asm
 
-_WORDS = "{r4, r5, r6, r7, r8, r9, r10, r11}"
+_WORDS = ("r4", "r5", "r6", "r8", "r9", "r10", "r11", "r12")  # r7 may be the frame pointer
+_LIST = f"{{{', '.join(_WORDS)}}}"
 _LINE = 32  # bytes of them
 
 COPY_BYTES = Helper(
@@ -26,19 +27,19 @@ COPY_BYTES = Helper(
                 "cmp %[lines], #0",
                 "beq 2f",
                 "1:",
-                f"ldm %[x]!, {_WORDS}",
-                f"stm %[y]!, {_WORDS}",
+                f"ldm %[x]!, {_LIST}",
+                f"stm %[y]!, {_LIST}",
                 "subs %[lines], %[lines], #1",
                 "bne 1b",
                 "2:",
             ],
             ['[y] "+r"(y)', '[x] "+r"(x)', '[lines] "+r"(lines)'],
             [],
-            (*(f"r{n}" for n in range(4, 12)), "cc", "memory"),
+            (*_WORDS, "cc", "memory"),
         )
     }#endif
     if (left > 0) {{
-        memcpy(y, x, left);
+        (void)memcpy(y, x, left);
     }}
 }}
 """,

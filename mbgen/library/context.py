@@ -158,6 +158,7 @@ class LibraryContext:
     kernel_headers: tuple[str, ...]
     vectors: tuple[VectorText, ...]
     helpers: tuple[str, ...]
+    takes_r7: bool  # assembly among them does: where Thumb code has its frame pointer, if it keeps one
     kernels: tuple[KernelText, ...]
     constants: tuple[ArrayText, ...]
     weights_headers: tuple[str, ...]
@@ -221,6 +222,7 @@ def library_context(network: Network, described: Json) -> LibraryContext:
         program=program(network),
         kernel_headers=headers,
         vectors=tuple(_vector(network.name, vector) for vector in sorted(vectors)),
+        takes_r7=any('"r7"' in helper.source for helper in helpers),
         helpers=tuple(wrapped_signatures(helper.text(network.name)) for helper in helpers if helper.source),
         kernels=tuple(_kernel(network, kernel) for kernel in kernels),
         constants=constants,

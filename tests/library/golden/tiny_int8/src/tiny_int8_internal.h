@@ -50,17 +50,17 @@ static void tiny_int8_copy_bytes(void *y, const void *x, size_t count)
         "cmp %[lines], #0\n\t"
         "beq 2f\n\t"
         "1:\n\t"
-        "ldm %[x]!, {r4, r5, r6, r7, r8, r9, r10, r11}\n\t"
-        "stm %[y]!, {r4, r5, r6, r7, r8, r9, r10, r11}\n\t"
+        "ldm %[x]!, {r4, r5, r6, r8, r9, r10, r11, r12}\n\t"
+        "stm %[y]!, {r4, r5, r6, r8, r9, r10, r11, r12}\n\t"
         "subs %[lines], %[lines], #1\n\t"
         "bne 1b\n\t"
         "2:\n\t"
         : [y] "+r"(y), [x] "+r"(x), [lines] "+r"(lines)
         : 
-        : "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "cc", "memory");
+        : "r4", "r5", "r6", "r8", "r9", "r10", "r11", "r12", "cc", "memory");
 #endif
     if (left > 0) {
-        memcpy(y, x, left);
+        (void)memcpy(y, x, left);
     }
 }
 
