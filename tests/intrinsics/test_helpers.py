@@ -23,7 +23,7 @@ from tests.support.tools import require_target
 
 Random = np.random.Generator
 # the others have tests of their own
-ELSEWHERE = ("gemm_", "depthwise_", "byte_", "packed_run_", "conv_", "gather_", "image_", "row_")
+ELSEWHERE = ("gemm_", "depthwise_", "byte_", "copy_bytes", "packed_run_", "conv_", "gather_", "image_", "row_")
 ELEMENTWISE = [k for k in HELPERS if not k.startswith(ELSEWHERE) and not k.endswith("@mve") and k not in TILES]
 Arguments = tuple[Array, ...]
 
