@@ -359,7 +359,7 @@ def _gemm(dtype: str, shift: int, widened: bool, wide: bool | None) -> Helper:
         )
     source = f"""\
 /* {CHANNELS} channels at the pixels of some triples. */
-struct name_{name}_tiles {{
+struct name_{name}_run {{
     const int32_t *x;
     const int32_t *words; /* where sums start, and weights */
     {element} *y;
@@ -373,7 +373,7 @@ struct name_{name}_tiles {{
     int32_t k;
 }};
 
-{SHARED} void name_{name}_tiles(const struct name_{name}_tiles *tiles)
+{SHARED} void name_{name}_tiles(const struct name_{name}_run *tiles)
 {{
 {IF_ASM}
 {_tiles(dtype, shift, wide)}#else
@@ -409,7 +409,7 @@ struct name_{name}_tiles {{
  */
 {SHARED} void name_{name}({element} *y, int32_t n, const int32_t *x, int32_t triples, int32_t k, {parameters})
 {{
-    struct name_{name}_tiles tiles;
+    struct name_{name}_run tiles;
 
     tiles.x = x;
     tiles.n = n;
