@@ -121,7 +121,7 @@ def _channels(network: Network, layer: str) -> Json | None:
 def _place(place: Place) -> Json:
     if place.where == "output":
         return {"place": "output"}
-    slots = {"slots": place.slots} if place.slots > 1 else {}
+    slots = {"slots": place.slots} if place.where == "row" else {}
     return {"place": place.where, "offset": place.offset, **slots}
 
 

@@ -28,7 +28,7 @@
 #include <stdint.h>
 
 /* Every source file of the library checks that it belongs to this header. */
-#define TINY_FLOAT32_BUILD_ID 0xD3697D6CUL
+#define TINY_FLOAT32_BUILD_ID 0x84CE55E3UL
 
 /* Integers that #if can use. Sizes are in bytes; elements are of float in and float out. */
 #define TINY_FLOAT32_ARENA_BYTES 2320UL

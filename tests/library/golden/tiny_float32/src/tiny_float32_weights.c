@@ -14,7 +14,7 @@
 
 #include "tiny_float32.h"
 
-#if TINY_FLOAT32_BUILD_ID != 0xD3697D6CUL
+#if TINY_FLOAT32_BUILD_ID != 0x84CE55E3UL
 #error "tiny_float32.h is from another run of mbgen than this file"
 #endif
 

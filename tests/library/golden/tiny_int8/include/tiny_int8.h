@@ -29,7 +29,7 @@
 #include <stdint.h>
 
 /* Every source file of the library checks that it belongs to this header. */
-#define TINY_INT8_BUILD_ID 0x4AF13D87UL
+#define TINY_INT8_BUILD_ID 0x5D5F63C3UL
 
 /* Integers that #if can use. Sizes are in bytes; elements are of int8_t in and int8_t out. */
 #define TINY_INT8_ARENA_BYTES 624UL

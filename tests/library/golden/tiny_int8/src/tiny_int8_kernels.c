@@ -14,7 +14,7 @@
 #include "tiny_int8.h"
 #include "tiny_int8_internal.h"
 
-#if TINY_INT8_BUILD_ID != 0x4AF13D87UL
+#if TINY_INT8_BUILD_ID != 0x5D5F63C3UL
 #error "tiny_int8.h is from another run of mbgen than this file"
 #endif
 
