@@ -89,6 +89,15 @@ def complete_target(_context: click.Context, _parameter: click.Parameter, incomp
     return [name for name in target_names() if name.startswith(incomplete)]
 
 
+prefix_option = click.option(
+    "--prefix", default="", help="Words before the program that ssh starts, such as 'taskset -c 3'."
+)
+flash_option = click.option(
+    "--flash-with",
+    metavar="COMMAND",
+    default="",
+    help="First builds and flashes what is measured, in {folder}, for the board on {port}; with a serial runner.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 
 
@@ -221,13 +230,8 @@ def compile_command(
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Stop after about so many minutes.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the search.")
 @click.option("--runner", help="What measures, as for `mbgen bench`.  [default: host, or the target's emulator]")
-@click.option("--prefix", default="", help="Words before the program that ssh starts, such as 'taskset -c 3'.")
-@click.option(
-    "--flash-with",
-    metavar="COMMAND",
-    default="",
-    help="Builds and flashes each trial's program in {folder} for the board on {port}; with a serial runner.",
-)
+@prefix_option
+@flash_option
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes that build and measure.  [default: one a core]")
 @click.option("--workers", metavar="ADDRESS", help="Build and measure on the workers of this dask scheduler.")
 @click.option("--resource", metavar="LABEL", help="Measure only on workers with this dask resource: the boards.")
@@ -330,13 +334,8 @@ def verify_command(*, directory: Path, inputs: Path | None, labels: Path | None,
     help="Where: emulator, host, ssh:USER@HOST[:PORT] or serial:PORT[:BAUD].  [default: host or emulator]",
 )
 @click.option("--instances", type=click.IntRange(1, 1024), default=1, help="Also run so many at the same time.")
-@click.option("--prefix", default="", help="Words before the program that ssh starts, such as 'taskset -c 3'.")
-@click.option(
-    "--flash-with",
-    metavar="COMMAND",
-    default="",
-    help="First builds and flashes the library in {folder} for the board on {port}; with a serial runner.",
-)
+@prefix_option
+@flash_option
 @click.option(
     "--firmware", type=click.Path(path_type=Path), help="Only write the C that a board needs, to this folder."
 )

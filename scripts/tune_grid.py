@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mbgen.errors import RefusedError
+from mbgen.errors import MbgenError, RefusedError
 from mbgen.explore import constant_bytes
 from mbgen.options import CompileOptions
 from mbgen.pipeline import Planned, check_flash, plan_model
@@ -59,8 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     models = [CompileOptions(target=asked.target, model=model) for model in asked.models]
     options = TuneOptions(asked.records, MOST_TRIALS, asked.minutes, runner=asked.runner, jobs=asked.jobs)
     with show_progress() as progress:
-        networks = [*grid(asked.target, asked.dtype, asked.alphas), *(plan_model(model, progress) for model in models)]
-        found = tune_planned(networks, options, progress)
+        planned = (plan_model(model, progress) for model in models)
+        networks = itertools.chain(grid(asked.target, asked.dtype, asked.alphas), planned)
+        try:
+            found = tune_planned(networks, options, progress)
+        except MbgenError as error:
+            parser.error(str(error))
     print_tuning(found, asked.records)
     return 0
 

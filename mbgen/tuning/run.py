@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +24,7 @@ from mbgen.pipeline import Planned, plan_model
 from mbgen.schedules.records import core_folder, write_records
 from mbgen.schedules.space import Point
 from mbgen.tuning.journal import Journal, Outcome
-from mbgen.tuning.tasks import Task, shared_tasks, tasks_of
+from mbgen.tuning.tasks import Task, tasks_of
 from mbgen.tuning.trial import Job, Runner, build, measure, one_at_a_time, runner_for
 from mbgen.tuning.tune import Progress, Tuning, tune
 from mbgen.tuning.workers import Workers, local_workers, remote_workers, run_trials
@@ -54,15 +54,19 @@ def tune_model(network: CompileOptions, options: TuneOptions, progress: Progress
 
     MissingToolError without the packages that tuning needs, a compiler or an emulator; other errors as `plan_model`.
     """
-    check_options(options)
-    return tune_planned([plan_model(network, progress)], options, progress)
+    return tune_planned((plan_model(one, progress) for one in (network,)), options, progress)
 
 
-def tune_planned(networks: Sequence[Planned], options: TuneOptions, progress: Progress) -> Tuning:
-    """As `tune_model`, for networks of one target; a kernel that they share weighs as much as all its runs."""
-    check_options(options)
-    (target,) = {one.target for one in networks}
-    tasks = shared_tasks(tasks_of(one.graph, one.plan, target) for one in networks)
+def tune_planned(networks: Iterable[Planned], options: TuneOptions, progress: Progress) -> Tuning:
+    """As `tune_model`, for networks of one target, each planned only once the options are known to be right."""
+    require_packages(*NEEDED, *(["distributed"] if options.workers else []))
+    if options.resource is not None and options.workers is None:
+        raise InputError("--resource names workers of a dask scheduler; give its address with --workers")
+    planned = list(networks)
+    if not planned:
+        raise InputError("there is no network to tune: the target has room for none of those asked for")
+    target = planned[0].target
+    tasks = tasks_of(((one.graph, one.plan) for one in planned), target)
     runner = runner_for(options.runner, target, options.prefix, options.flash)
     if isinstance(runner, Port) and options.workers is not None and options.resource is None:
         raise InputError(
@@ -119,13 +123,6 @@ def tuning_document(found: Tuning) -> dict[str, Any]:
             for kernel in found.kernels
         ],
     }
-
-
-def check_options(options: TuneOptions) -> None:
-    """Raise MissingToolError or InputError unless a run with these options can begin."""
-    require_packages(*NEEDED, *(["distributed"] if options.workers else []))
-    if options.resource is not None and options.workers is None:
-        raise InputError("--resource names workers of a dask scheduler; give its address with --workers")
 
 
 def require_packages(*names: str) -> None:

@@ -1,11 +1,10 @@
-"""What there is to tune in a network: one task for each kernel that has a space, with a small network that runs it.
+"""What there is to tune in networks: one task for each kernel that has a space, with a small network that runs it.
 
 Knows graphs, plans and spaces. May not know how a kernel is searched, built or measured.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -25,7 +24,7 @@ class Task:
     """One kernel to be tuned: its space, and a small network with the first layer that runs it.
 
     A figure is that of one call of the kernel: of a layer, or of its part where rows or tiles are made one by one.
-    `runs` is how many of these one inference of the large network makes, all layers that share the kernel together.
+    `runs` is how many of these one inference makes of each large network, all layers that share the kernel together.
     """
 
     layer: str
@@ -35,38 +34,30 @@ class Task:
     function: Callable[[], Any] = field(repr=False)  # () -> the kernel's PrimFunc with its default schedule
 
 
-def tasks_of(graph: Graph, plan: Plan, target: Target) -> tuple[Task, ...]:
-    """The tasks of a network that runs as `plan` says, in the order of first use.
+def tasks_of(networks: Iterable[tuple[Graph, Plan]], target: Target) -> tuple[Task, ...]:
+    """The tasks of networks that run as their plans say, in the order of first use; what they share is one task.
 
     A kernel that no small network has, because it works over its own input, cannot be measured: it is none.
     """
     found: dict[str, Task] = {}
-    for layer in graph.layers:
-        if isinstance(layer, Reshape):
-            continue
-        prepared, spaces = _prepared(layer, graph, plan, target)
-        if not spaces:
-            continue
-        small = alone(layer, graph, plan)
-        measurable: set[str] | None = None
-        for space in spaces:
-            if space.key in found:
-                known = found[space.key]
-                found[space.key] = replace(known, runs=known.runs + small.runs)
+    for graph, plan in networks:
+        for layer in graph.layers:
+            if isinstance(layer, Reshape):
                 continue
-            if measurable is None:
-                measurable = {one.key for one in _spaces_alone(small, target)}
-            if space.key in measurable:
-                found[space.key] = Task(layer.name, space, small, small.runs, prepared.function)
-    return tuple(found.values())
-
-
-def shared_tasks(networks: Iterable[Iterable[Task]]) -> tuple[Task, ...]:
-    """The tasks of several networks for one target; what they share is one, with the runs of all."""
-    found: dict[str, Task] = {}
-    for task in itertools.chain.from_iterable(networks):
-        known = found.get(task.space.key)
-        found[task.space.key] = task if known is None else replace(known, runs=known.runs + task.runs)
+            prepared, spaces = _prepared(layer, graph, plan, target)
+            if not spaces:
+                continue
+            small = alone(layer, graph, plan)
+            measurable: set[str] | None = None
+            for space in spaces:
+                if space.key in found:
+                    known = found[space.key]
+                    found[space.key] = replace(known, runs=known.runs + small.runs)
+                    continue
+                if measurable is None:
+                    measurable = {one.key for one in _spaces_alone(small, target)}
+                if space.key in measurable:
+                    found[space.key] = Task(layer.name, space, small, small.runs, prepared.function)
     return tuple(found.values())
 
 

@@ -22,7 +22,7 @@ from mbgen.reference import execute
 from mbgen.schedules.space import Choice, Point
 from mbgen.target import load_target
 from mbgen.tuning.journal import Outcome
-from mbgen.tuning.tasks import Task, shared_tasks, tasks_of
+from mbgen.tuning.tasks import Task, tasks_of
 from mbgen.tuning.trial import Job, Program, Runner, build, measure, network, runner_for
 from tests.support.emulated_board import CLOCK, INCLUDES, EmulatedBoard, emulated_board
 from tests.support.tools import require_target
@@ -37,7 +37,7 @@ def planned(target: str = "cortex-m0plus", optimize: Optimize = "speed") -> Plan
 @functools.cache
 def tasks(target: str = "cortex-m0plus", optimize: Optimize = "speed") -> tuple[Task, ...]:
     made = planned(target, optimize)
-    return tasks_of(made.graph, made.plan, made.target)
+    return tasks_of([(made.graph, made.plan)], made.target)
 
 
 def test_every_kernel_with_a_choice_is_a_task_once() -> None:
@@ -57,7 +57,8 @@ def test_the_runs_of_a_task_are_the_networks() -> None:
 
 def test_kernels_that_networks_share_are_one_task_with_the_runs_of_all() -> None:
     ours, others = tasks(), tasks(optimize="ram")
-    shared = shared_tasks([ours, others, ours])
+    networks = [planned(), planned(optimize="ram"), planned()]
+    shared = tasks_of([(one.graph, one.plan) for one in networks], networks[0].target)
     runs = {task.space.key: 2 * task.runs for task in ours}
     for task in others:
         runs[task.space.key] = runs.get(task.space.key, 0) + task.runs
