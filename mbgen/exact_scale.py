@@ -162,9 +162,8 @@ class _Form:
 
     def totals(self, multiplier: int, skipped: tuple[int, ...]) -> tuple[int, int]:
         """What may be added to acc * multiplier, from `least` up to but without `limit`, for the levels to be right."""
-        floors, ceilings = self.lines(skipped)
-        (least, limit) = (line[1] - line[0] * multiplier for line in (floors, ceilings))
-        return int(least.max()), int(limit.min())
+        (low_sums, low_totals), (high_sums, high_totals) = self.lines(skipped)
+        return int((low_totals - low_sums * multiplier).max()), int((high_totals - high_sums * multiplier).min())
 
     def lines(self, skipped: tuple[int, ...]) -> tuple[Array, Array]:
         """The lines (sum, total) below and above which total - sum * multiplier must not be, each int64 `[2, k]`."""
@@ -183,7 +182,7 @@ class _Form:
         """The multiplier near `nearest` that leaves the most room for the total: the room is concave in it."""
         low, high = max(nearest - FARTHEST, 1), min(nearest + FARTHEST, INT32_MAX)
         floors, ceilings = self.lines(skipped)
-        floors, ceilings = _highest(floors, low, high), -_highest(-ceilings, low, high)
+        floors, ceilings = highest(floors, low, high), -highest(-ceilings, low, high)
         below, above = floors.T.tolist(), ceilings.T.tolist()
 
         def room(multiplier: int) -> int:
@@ -226,7 +225,7 @@ class _Form:
         return replace(found, patches=tuple((int(sums[place]), int(wrong[place])) for place in places))
 
 
-def _highest(lines: Array, low: int, high: int) -> Array:
+def highest(lines: Array, low: int, high: int) -> Array:
     """Those of the lines total - sum * m, int64 `[2, k]` (sum, total), that may be the highest at an m in [low, high].
 
     Below the two that are highest at the ends, a line comes nearest to them where these two cross.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mbgen import numerics
-from mbgen.exact_scale import Scale, Steps, search, shift_for, steps
+from mbgen.exact_scale import Scale, Steps, highest, search, shift_for, steps
 from mbgen.graph import Array
 
 RANDOM = np.random.default_rng(0)
@@ -59,3 +59,13 @@ def test_the_multiplier_of_the_largest_scale_fits_an_int32() -> None:
     for real in RANDOM.uniform(2**-12, 2**-3, 50):
         for high in (31, 32):
             assert 2**30 <= real * 2.0 ** (high + shift_for(float(real), high)) < 2**31
+
+
+def test_lines_that_are_left_out_are_never_the_highest() -> None:
+    for _ in range(200):
+        lines = RANDOM.integers(-500, 500, (2, 40)) * [[1], [1000]]
+        low, high = (int(end) for end in np.sort(RANDOM.integers(1, 2000, 2)))
+        kept = highest(lines, low, high)
+        assert kept.shape[1] < lines.shape[1]
+        for multiplier in range(low, high + 1):
+            assert (kept[1] - kept[0] * multiplier).max() == (lines[1] - lines[0] * multiplier).max()

@@ -24,7 +24,7 @@ from mbgen.target import HOST, Target
 SUFFIX = ".jsonl"
 NEAR = 4.0  # product of the extents' ratios up to which a record serves another kernel; the default knows more beyond
 
-MUCH = 1.02  # times as fast as the default: less in a kernel alone may be lost in another network
+NOTABLE_GAIN = 1.02  # times as fast as the default: less in a kernel alone may be lost in another network
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def choose_from(records: Iterable[Record]) -> Choose:
         others = [one for one in alike.get(space.structure, ()) if set(one.facts) == set(space.facts)]
         others = [one for one in others if one.distance(space.facts) <= math.log(NEAR)]
         for near in sorted(others, key=lambda one: (one.distance(space.facts), one.line)):
-            point = near.point if near.default_figure >= MUCH * near.figure else space.default
+            point = near.point if near.default_figure >= NOTABLE_GAIN * near.figure else space.default
             if space.reason(point) is None:
                 return Chosen(point, f"nearest record {near.digest}")
         return default_schedule(space)
