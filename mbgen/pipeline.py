@@ -280,16 +280,17 @@ def chosen_plan(
 ) -> Plan:
     """The plan for what is asked: for speed bands, where the core has kernels for them, or layers that run whole.
 
-    Neither is taken where it would not fit `ram`, nor bands whose packed weights would not fit `flash`. Rows are what
-    makes a small arena, and one kernel serves them wherever they run, so flash takes the same plan as ram.
+    Neither is taken where it would not fit `ram`, nor are there more bands than whose packed weights fit `flash`. Rows
+    are what makes a small arena, and one kernel serves them wherever they run, so flash takes the same plan as ram.
     """
+
+    def fits(banded: Plan) -> bool:
+        within_ram = ram is None or arena_bytes(banded, target) <= ram
+        return within_ram and (flash is None or packed_bytes(banded, graph) <= flash)
+
     if optimize == "speed":
-        banded = plan_bands(graph) if target.instruction_set == {"scalar", "dsp"} else None
-        if (
-            banded is not None
-            and (ram is None or arena_bytes(banded, target) <= ram)
-            and (flash is None or packed_bytes(banded, graph) <= flash)
-        ):
+        banded = plan_bands(graph, fits) if target.instruction_set == {"scalar", "dsp"} else None
+        if banded is not None:
             return banded
         made = plan(graph, "speed" if threads == 1 else "threads", _cache(graph, target))
         if ram is None or arena_bytes(made, target) <= ram:

@@ -17,6 +17,7 @@ import pytest
 
 from mbgen.data import data_folder
 from mbgen.errors import InputError, RefusedError
+from mbgen.explore import stand_in
 from mbgen.graph import DType, Graph, Numerics, Quantization, Tensor, macs
 from mbgen.images import PREPROCESSING, load_pixels, preprocess, quantize_pixels
 from mbgen.library import Network, render
@@ -43,6 +44,7 @@ from mbgen.pipeline import (
     sample_input,
 )
 from mbgen.planning import plan
+from mbgen.planning.bands import packed_bytes
 from mbgen.reference import execute
 from mbgen.schedules.records import NEAR, Record, write_records
 from mbgen.schedules.space import Chosen, Point, Space, default_schedule
@@ -367,6 +369,17 @@ def test_speed_takes_the_small_plan_where_the_fast_one_does_not_fit() -> None:
     assert chosen_plan(graph, "speed", 100, None, target) == least
 
 
+def test_as_many_layers_run_as_bands_as_ram_and_flash_have_room_for() -> None:
+    graph, target = stand_in(MobileNetV1(0.25, 96, 10), "int8"), load_target("cortex-m4")
+    whole = chosen_plan(graph, "speed", None, None, target)
+    assert len(whole.bands) == 14
+    fewer = chosen_plan(graph, "speed", None, packed_bytes(whole, graph) - 1, target)
+    assert len(fewer.bands) == 13
+    fewest = chosen_plan(graph, "speed", 40_000, None, target)
+    assert (len(fewest.bands), fewest.arena_bytes) == (7, 37_136)
+    assert chosen_plan(graph, "speed", 16_000, None, target) == plan(graph, "ram")
+
+
 def test_avx2_streams_float32_beyond_its_cache() -> None:
     graph = float_source(MobileNetV1(0.5, 224)).graph
     target = read_target(data_folder("targets") / "host" / "x86-64-v3.toml", "host")
@@ -448,6 +461,13 @@ def test_weights_that_are_too_large_are_refused() -> None:
         "the constants need 10,001 bytes without the code; cortex-m4 has 10,000 of flash. "
         f"Try --dtype int8. {ENDS_WITH_FLASH}"
     )
+
+
+@pytest.mark.parametrize("flash", [None, 260_000])
+def test_a_plan_with_bands_knows_what_its_constants_take_at_most(flash: int | None) -> None:
+    network = compiled(small("cortex-m4", flash=flash))
+    assert len(network.plan.bands) == 14 if flash is None else 1 < len(network.plan.bands) < 14
+    assert network.constant_bytes <= packed_bytes(network.plan, network.graph) <= 1.1 * network.constant_bytes
 
 
 @pytest.mark.parametrize("optimize", ["speed", "ram"])

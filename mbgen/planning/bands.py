@@ -6,7 +6,7 @@ know kernels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from mbgen.graph import INTEGER_RANGE, Conv2D, DepthwiseConv2D, Graph, Layer, Tensor, WeightedLayer, is_pointwise
@@ -22,7 +22,9 @@ WINDOW = 3  # rows and columns of a depthwise window; rows in a ring
 TRIPLE = 3  # pixels in a pair of packed words
 WORD, HALF = 4, 2  # bytes
 CHANNEL_BLOCK = 4  # channels that a pointwise makes at a time; a plane has room for whole blocks
-CHANNEL_BYTES = 32  # of starts and scales, about
+# of constants for each channel, at most: a depthwise's taps as words, start, and scale; starts and scales of others
+DEPTHWISE_BYTES, BANDED_BYTES, CHANNEL_BYTES = 112, 40, 16
+WIDEST = 8  # bytes a weight takes in the rows of a first convolution
 SLACK = 16  # bytes behind the last row that wide loads may touch
 
 
@@ -34,21 +36,33 @@ class Shape:
     tiles: Tiles
 
 
-def plan_bands(graph: Graph) -> Plan | None:
-    """The plan of least arena whose first layers run as bands; None where the first layers cannot."""
+def plan_bands(graph: Graph, fits: Callable[[Plan], bool]) -> Plan | None:
+    """The plan whose first layers run as bands, as many as fit, in the least arena; None where the first layers cannot.
+
+    Of as many bands only the plan of least arena is asked for whether it fits.
+    """
     shapes = _shapes(graph)
-    plans = [_plan(graph, shapes, cut) for cut in range(1, len(shapes) + 1)]
-    return min(plans, key=lambda made: made.arena_bytes) if len(shapes) > 1 else None
+    for count in range(len(shapes), 1, -1):
+        plans = (_plan(graph, shapes[:count], cut) for cut in range(1, count + 1))
+        least = min(plans, key=lambda made: made.arena_bytes)
+        if fits(least):
+            return least
+    return None
 
 
 def packed_bytes(made: Plan, graph: Graph) -> int:
-    """About what the constants of a plan with bands take: two bytes a weight, and some for each channel."""
-    total = sum(graph.tensors[name].nbytes for layer in graph.layers for name in layer.constants)
+    """What the constants of a plan with bands take, at most, where those of other layers are bytes; but for patches."""
+    total = 0
     for layer in graph.layers:
-        if isinstance(layer, WeightedLayer) and layer.name in made.banded:
-            channels = graph.layer_output(layer).shape[3]
-            copies = WINDOW if isinstance(layer, DepthwiseConv2D) else 2
-            total += (copies - 1) * graph.tensors[layer.weights].elements + CHANNEL_BYTES * channels
+        if not isinstance(layer, WeightedLayer):
+            continue
+        weights, channels = graph.tensors[layer.weights].elements, graph.layer_output(layer).shape[-1]
+        if layer.name not in made.banded:
+            total += weights + CHANNEL_BYTES * channels
+        elif isinstance(layer, DepthwiseConv2D):
+            total += DEPTHWISE_BYTES * channels
+        else:
+            total += (2 if is_pointwise(layer, graph) else WIDEST) * weights + BANDED_BYTES * channels
     return total
 
 

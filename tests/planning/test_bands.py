@@ -13,7 +13,7 @@ from mbgen.planning.bands import packed_bytes, plan_bands
 
 def planned(resolution: int, alpha: float = 0.25) -> tuple[Graph, Plan]:
     graph = stand_in(MobileNetV1(alpha, resolution, 10), "int8")
-    made = plan_bands(graph)
+    made = plan_bands(graph, lambda _: True)
     assert made is not None
     return graph, made
 
@@ -64,6 +64,23 @@ def test_bands_end_where_no_tile_serves() -> None:
     assert made.storage.get(graph.layers[12].output) is None
 
 
+def test_as_many_layers_run_as_bands_as_fit() -> None:
+    graph, whole = planned(224)
+    arenas: list[int] = []
+
+    def fits(one: Plan) -> bool:
+        arenas.append(one.arena_bytes)
+        return one.arena_bytes <= 131_072
+
+    made = plan_bands(graph, fits)
+    assert made is not None
+    assert (len(whole.bands), arenas[0]) == (14, whole.arena_bytes)
+    assert (len(made.bands), arenas[-1]) == (9, made.arena_bytes)
+    assert all(arena > 131_072 for arena in arenas[:-1])
+    assert made.banded == whole.banded[: len(made.banded)]
+    assert plan_bands(graph, lambda _: False) is None
+
+
 def test_a_ring_holds_as_many_rows_as_a_window_and_a_whole_tensor_all() -> None:
     graph, made = planned(96)
     outputs = {layer.name: layer.output for layer in graph.layers}
@@ -75,5 +92,5 @@ def test_a_ring_holds_as_many_rows_as_a_window_and_a_whole_tensor_all() -> None:
 def test_padding_that_is_not_the_least_value_keeps_a_network_out_of_bands() -> None:
     graph = stand_in(MobileNetV1(0.25, 96, 10), "int8")
     layers = tuple(replace(one, clamp=Clamp(-100, 127)) if one.name == "conv_1" else one for one in graph.layers)  # type: ignore[call-arg]
-    assert plan_bands(replace(graph, layers=layers)) is None
-    assert plan_bands(stand_in(MobileNetV1(0.25, 96, 10), "float32")) is None
+    assert plan_bands(replace(graph, layers=layers), lambda _: True) is None
+    assert plan_bands(stand_in(MobileNetV1(0.25, 96, 10), "float32"), lambda _: True) is None
