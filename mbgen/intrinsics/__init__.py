@@ -16,6 +16,7 @@ from mbgen.intrinsics.dotprod_image import DOTPROD_IMAGE
 from mbgen.intrinsics.dsp import DSP
 from mbgen.intrinsics.dsp_byte_depthwise import DSP_BYTE_DEPTHWISE
 from mbgen.intrinsics.dsp_byte_gemm import DSP_BYTE_GEMM
+from mbgen.intrinsics.dsp_byte_patches import DSP_BYTE_PATCHES
 from mbgen.intrinsics.dsp_bytes import DSP_BYTES
 from mbgen.intrinsics.dsp_copy import DSP_COPY
 from mbgen.intrinsics.dsp_row import DSP_ROW
@@ -43,7 +44,7 @@ _SETS = {
 }
 _PORTABLE = (
     *(*SCALAR, *portable(4), *portable(8)),
-    *(*DSP, *DSP_RUNS, *DSP_ROW, *DSP_BYTES, *DSP_BYTE_GEMM, *DSP_BYTE_DEPTHWISE, *DSP_COPY),
+    *(*DSP, *DSP_RUNS, *DSP_ROW, *DSP_BYTES, *DSP_BYTE_GEMM, *DSP_BYTE_DEPTHWISE, *DSP_BYTE_PATCHES, *DSP_COPY),
 )
 
 HELPERS: Mapping[str, Helper] = MappingProxyType(

@@ -57,8 +57,9 @@ def depthwise_name(dtype: str, stride: int, left: int, width: int, shift: int) -
 
 
 def _plane_words(width: int) -> int:
+    """Of all planes; what the outputs of a last block that do not count read may lie in the next plane, or behind."""
     pitch, row_2 = PLANES[width]
-    return (CHANNELS - 1) * pitch + row_2 + width // 2
+    return (CHANNELS - 1) * pitch + row_2 + width // 2 + OUTPUTS
 
 
 # --- spreading -----------------------------------------------------------------------------------------------------

@@ -65,6 +65,16 @@ def block_words(k: int) -> int:
     return START_WORDS + 2 * k + 2 * CHANNELS
 
 
+def channel_places(n: int, k: int, widened: bool) -> Array:
+    """Where each channel's weights begin: in bytes `[n, k]`, or in halves of the words of blocks."""
+    channels = np.arange(n)
+    if not widened:
+        return np.asarray(channels * k)
+    block = channels // CHANNELS
+    within = channels - np.minimum(block * CHANNELS, n - CHANNELS)
+    return np.asarray(2 * (block * block_words(k) + START_WORDS) + within)
+
+
 def pack_constants(start: Array, multiplier: Array, addend: Array) -> Array:
     """Three of `[n]` to int32 `[3 * n]`: where sums start, then pairs of multiplier and addend."""
     return np.concatenate([start, np.stack([multiplier, addend], axis=1).reshape(-1)]).astype(np.int32)

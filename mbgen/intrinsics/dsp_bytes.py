@@ -29,6 +29,12 @@ def pack(weights: Array) -> Array:
     return np.concatenate([steps.reshape(-1), weights[:, whole:].T.reshape(-1)])
 
 
+def channel_places(n: int, k: int, nr: int) -> Array:
+    """Where each channel's weights begin in tiles of `nr` channels, of which the last lies over the one before."""
+    tile = np.arange(n) // nr
+    return tile * (k * nr) + (np.arange(n) - np.minimum(tile * nr, n - nr)) * STEP
+
+
 def name(mr: int, nr: int, dtype: str) -> str:
     """The helper of a tile on inputs of `dtype`."""
     return f"byte_sums_{dtype[:1].replace('i', 's')}8_{mr}x{nr}"

@@ -1,6 +1,6 @@
 """Which layers may have constants that take more memory than they must, to save work.
 
-Knows sizes of constants and how often work is done; may not know kernels or the plan.
+Knows sizes of constants and the work that they save; may not know kernels or the plan.
 """
 
 from __future__ import annotations
@@ -10,13 +10,17 @@ from collections.abc import Mapping
 from mbgen.lowering.prepared import Prepared
 
 SHARE = 16  # of the network's constants, what larger ones may take more
+MOST = 3072  # bytes, whatever the network's size
 
 
 def within_allowance(layers: Mapping[str, Prepared]) -> dict[str, Prepared]:
-    """The layers by name, those with the most repeated work larger, as long as that takes a sixteenth more in all."""
+    """The layers by name, those with the most work to save larger.
+
+    That takes a sixteenth more in all at most, and not more than `MOST`.
+    """
     chosen = dict(layers)
-    left = sum(map(_nbytes, layers.values())) // SHARE
-    for name, layer in sorted(layers.items(), key=lambda item: -item[1].repeats):
+    left = min(sum(map(_nbytes, layers.values())) // SHARE, MOST)
+    for name, layer in sorted(layers.items(), key=lambda item: -item[1].worth):
         if layer.larger is not None and (extra := _nbytes(layer.larger) - _nbytes(layer)) <= left:
             chosen[name] = layer.larger
             left -= extra

@@ -10,13 +10,13 @@ from mbgen.graph import DType
 from mbgen.intrinsics.dsp_byte_depthwise import (
     CHANNEL_WORDS,
     CHANNELS,
-    OUTPUTS,
     PLANES,
     depthwise_name,
 )
+from mbgen.intrinsics.dsp_byte_gemm import short
+from mbgen.intrinsics.dsp_byte_patches import PATCH_WORDS
 from mbgen.lowering.builder import T, build, constant, grid, parameter, run, scalar
 from mbgen.lowering.conv import RowWindow
-from mbgen.schedules.tile import tiles
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class ByteDepthwise:
     dtype: DType
     zero_point: int
     shift: int
+    patches: int = 0  # that put right what the line of a channel makes wrong
 
     @property
     def width(self) -> int | None:
@@ -35,7 +36,7 @@ class ByteDepthwise:
         window = self.window
         if (window.kh, window.kw, window.dilation) != (3, 3, 1) or window.stride not in (1, 2) or window.left > 1:
             return None
-        reach = tiles(window.ow, OUTPUTS) * OUTPUTS * window.stride + 3  # of whole blocks
+        reach = (window.ow - 1) * window.stride + 3
         columns = window.left + max(reach, window.left + window.width + 1)
         return next((width for width in PLANES if columns <= width and self.channels >= CHANNELS), None)
 
@@ -52,12 +53,18 @@ def define(form: ByteDepthwise) -> tirx.PrimFunc:
         begin = scalar("kh_begin") if window.padded_rows else constant(0, "int32")
         end = scalar("kh_end") if window.padded_rows else constant(3, "int32")
         weights = parameter("weights", (channels * CHANNEL_WORDS,), "int32")
+        patches = parameter("patches", (PATCH_WORDS * form.patches,), "int32") if form.patches else None
         y = parameter("output", (window.ow * channels,), form.dtype)
         with grid("depthwise", {}):
-            T.reads(x[0:reach], rows[0:3], weights[0 : channels * CHANNEL_WORDS])
+            constants = (weights,) if patches is None else (weights, patches)
+            T.reads(x[0:reach], rows[0:3], *(buffer[0 : buffer.shape[0]] for buffer in constants))
             T.writes(y[0 : window.ow * channels])
             name = depthwise_name(form.dtype, window.stride, window.left, width, form.shift)
             geometry = channels, window.width, window.ow, form.zero_point
             run(name, y.data, x.data, rows.data, begin, end, weights.data, *geometry)
+            if patches is not None:
+                given = rows.data, begin, end, weights.data, patches.data, form.patches, *geometry
+                name = f"byte_patches_depthwise_{short(form.dtype)}"
+                run(name, y.data, x.data, *given, window.stride, window.left)
 
     return build(body)

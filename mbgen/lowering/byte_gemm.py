@@ -10,7 +10,10 @@ from tvm import tirx
 
 from mbgen.graph import Array, DType
 from mbgen.intrinsics import dsp_bytes
-from mbgen.lowering.builder import T, build, constant, grid, local, parameter
+from mbgen.intrinsics.dsp_byte_gemm import short
+from mbgen.intrinsics.dsp_byte_patches import PATCH_WORDS
+from mbgen.intrinsics.dsp_bytes import STEP
+from mbgen.lowering.builder import T, build, constant, grid, local, parameter, run
 from mbgen.lowering.epilogue import Epilogue
 from mbgen.lowering.tiling import panels, start
 from mbgen.lowering.tir import helper, helper_statement
@@ -33,6 +36,7 @@ class ByteGemm:
     shift: int | None
     least: int
     epilogue: Epilogue
+    patches: int = 0  # that put right what multiplier and addend make wrong
 
     @property
     def parameters(self) -> tuple[tuple[str, str], ...]:
@@ -62,6 +66,7 @@ def define(form: ByteGemm) -> tirx.PrimFunc:
         w = parameter("weights", (columns * form.k * form.nr,), "int8")
         bias = parameter("bias", (columns * form.nr,), "int32")
         arrays = [parameter(role, (columns * form.nr,), dtype) for role, dtype in form.parameters]
+        patches = parameter("patches", (PATCH_WORDS * form.patches,), "int32") if form.patches else None
         y = parameter("output", (form.m * form.n,), form.epilogue.dtype)
         acc = local("acc", (form.mr * form.nr,), "int32")
         with grid("gemm", {"oc_0": columns, "row_0": rows}) as (oc_0, row_0):
@@ -79,5 +84,11 @@ def define(form: ByteGemm) -> tirx.PrimFunc:
                     entries = tuple(array[oc_0 * form.nr + j] for array in arrays)
                     place = (first_row + i) * form.n + first + j
                     T.buffer_store(y, form.finish(acc[i * form.nr + j], entries), [place])
+        if patches is not None:
+            with grid("patches", {}):
+                T.reads(*(buffer[0 : buffer.shape[0]] for buffer in (x, w, patches)))
+                T.writes(y[0 : form.m * form.n])
+                sizes = form.patches, form.m, form.n, form.k, STEP * form.nr
+                run(f"byte_patches_{short(form.dtype)}", y.data, x.data, w.data, patches.data, *sizes)
 
     return build(body)

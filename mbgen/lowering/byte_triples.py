@@ -10,6 +10,8 @@ from tvm import tirx
 from mbgen.graph import DType
 from mbgen.intrinsics.dsp import CHANNELS
 from mbgen.intrinsics.dsp_byte_gemm import CONSTANT_WORDS, block_words, gemm_name, short
+from mbgen.intrinsics.dsp_byte_patches import PATCH_WORDS
+from mbgen.intrinsics.dsp_bytes import STEP
 from mbgen.lowering.builder import T, build, constant, grid, local, parameter, run, scalar
 from mbgen.lowering.conv import RowWindow
 from mbgen.lowering.tiling import start
@@ -21,7 +23,8 @@ from mbgen.schedules.triples import PIXELS, chunks
 class TripleGemm:
     """output[m, n] = rescaled sum over k of input[m, k] * weights[n, k], `triples` of pixels at a time.
 
-    `wide`: the sums of two channels may need 22 bits together. Weights are `widened` constants, or bytes.
+    `wide`: the sums of two channels may need 22 bits together. Weights are `widened` constants, or bytes. So many
+    `patches` put right what the line of a channel makes wrong; convolutions over windows have none.
     """
 
     m: int
@@ -32,6 +35,7 @@ class TripleGemm:
     shift: int
     wide: bool
     widened: bool
+    patches: int = 0
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ def define(form: TripleGemm) -> tirx.PrimFunc:
     def body() -> None:
         x = parameter("input", (form.m * form.k,), form.dtype)
         weights = _constants(form)
+        patches = parameter("patches", (PATCH_WORDS * form.patches,), "int32") if form.patches else None
         y = parameter("output", (form.m * form.n,), form.dtype)
         scratch = _scratch(form)
         with grid("gemm", {"chunk": chunks(form.m, form.triples)}) as (chunk,):
@@ -59,6 +64,13 @@ def define(form: TripleGemm) -> tirx.PrimFunc:
             source = tirx.address_of(x[first * form.k])
             run(f"byte_triples_{short(form.dtype)}", scratch[0].data, source, form.k, form.k, form.triples, 0)
             _multiply(form, y, first, scratch, weights)
+        if patches is not None:
+            kind, step = ("words_", ()) if form.widened else ("", (STEP,))
+            with grid("patches", {}):
+                T.reads(x[0 : form.m * form.k], *(buffer[0 : buffer.shape[0]] for buffer in (weights[0], patches)))
+                T.writes(y[0 : form.m * form.n])
+                given = patches.data, form.patches, form.m, form.n, form.k, *step
+                run(f"byte_patches_{kind}{short(form.dtype)}", y.data, x.data, weights[0].data, *given)
 
     return build(body)
 

@@ -38,4 +38,4 @@ class Prepared:
     constants: Mapping[str, tuple[Array, str]]  # parameter -> packed array, what it is
     source: str = "default"  # where the schedule came from
     larger: Prepared | None = None  # the same layer, whose constants take more memory and save it work
-    repeats: int = 1  # how many times an inference does that work
+    worth: float = 0.0  # how much work for each of those bytes, in instructions

@@ -70,6 +70,12 @@ class Levels:
     offset: Array = field(repr=False)
     patches: tuple[tuple[tuple[int, int], ...], ...] = field(repr=False)
 
+    def level(self, channel: int, total: int) -> int:
+        """What the scale of a channel makes of a sum, offset included."""
+        assert self.scales is not None
+        multiplier, addend = map(int, self.scales[channel])
+        return min(max(((total * multiplier >> 32) + addend) >> self.shift, 0), 255)
+
 
 def levels(
     layer: WeightedLayer,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mbgen.graph import INTEGER_RANGE, Array
-from mbgen.intrinsics import HELPERS
+from mbgen.intrinsics import HELPERS, dsp_byte_gemm, dsp_bytes
 from mbgen.intrinsics.dsp_byte_depthwise import DSP_BYTE_DEPTHWISE, PLANES, depthwise_name, pack
 from mbgen.intrinsics.dsp_byte_gemm import (
     DSP_BYTE_GEMM,
@@ -21,6 +21,7 @@ from mbgen.intrinsics.dsp_byte_gemm import (
     pack_constants,
     short,
 )
+from mbgen.intrinsics.dsp_byte_patches import DSP_BYTE_PATCHES, Patch, depthwise_places, pack_patches
 from mbgen.intrinsics.dsp_copy import DSP_COPY
 from mbgen.lowering.streams import scaled_blocks
 from mbgen.lowering.tiling import panels
@@ -91,12 +92,14 @@ def gemms() -> Iterator[Trial]:
 
 
 def depthwises() -> Iterator[Trial]:
-    """Whole blocks of outputs and a rest, even and odd widths, each row of a window missing."""
-    sizes = ((12, 4, (0, 3)), (6, 5, (1, 3)), (7, 9, (0, 2)), (3, 6, (2, 3)), (13, 4, (0, 1)))
-    kinds = itertools.product(DTYPES, (1, 2), (0, 1), PLANES, SHIFTS)
-    for number, (dtype, stride, left, columns, shift) in enumerate(kinds):
-        ow, channels, (begin, end) = sizes[number % len(sizes)]
+    """Whole blocks of outputs and a rest, even and odd widths, whole planes, each row of a window missing."""
+    sizes = ((12, 4, (0, 3)), (6, 5, (1, 3)), (7, 9, (0, 2)), (3, 6, (2, 3)), (13, 4, (0, 1)), (0, 5, (0, 3)))
+    kinds = list(itertools.product(DTYPES, (1, 2), (0, 1), PLANES, SHIFTS))
+    tried = [(number, sizes[number % 5]) for number in range(len(kinds))] + [(at, sizes[5]) for at in range(len(kinds))]
+    for number, (outputs, channels, (begin, end)) in tried:
+        dtype, stride, left, columns, shift = kinds[number]
         right, pad = number // 2 % 2, int(values(dtype, 1)[0])
+        ow = outputs or (columns - left - 4) // stride + 1
         width = (ow - 1) * stride + 3 - left - right
         rows, taps = values(dtype, 3, width, channels), values("int8", 3, 3, channels)
         inside = np.pad(rows.astype(np.int64), ((0, 0), (left, right), (0, 0)), constant_values=pad)
@@ -110,6 +113,60 @@ def depthwises() -> Iterator[Trial]:
         yield name, arrays, f"(got, x, places, {begin}, {end}, w, {channels}, {width}, {ow}, {pad})", expected
 
 
+def some_patches(y: Array, products: Array) -> list[Patch]:
+    """Of sums that occur, of sums that do not though their level does, and of levels that do not occur."""
+    low, high = INTEGER_RANGE[str(y.dtype)]
+    patches = []
+    for channel in range(y.shape[1]):
+        level, total = int(y[-1, channel]), int(products[-1, channel])
+        patches.append(Patch(channel, level, level - 1 if level > low else level + 1, total))
+        patches.append(Patch(channel, int(y[0, channel]), low, int(products.max()) + 1))
+        patches.append(Patch(channel, next(one for one in range(low, high) if one not in y), high, total))
+    return patches
+
+
+def gemm_patches() -> Iterator[Trial]:
+    """Channels in whole blocks and a rest, weights as they are and in panels, as bytes and words."""
+    for dtype, (m, n, k), kind in itertools.product(DTYPES, ((5, 7, 12), (1, 4, 20)), ("bytes", "panels", "words")):
+        x, weights = values(dtype, m, k), values("int8", n, k)
+        products = x.astype(np.int64) @ weights.astype(np.int64).T
+        y = (products >> 8).astype(dtype)
+        patches = some_patches(y, products)
+        if kind == "words":
+            zeros = np.zeros(n, np.int64)
+            blocks = scaled_blocks(*(panels(one, 4) for one in (weights, zeros, zeros, zeros)))
+            given, places, name = blocks, dsp_byte_gemm.channel_places(n, k, True), f"byte_patches_words_{short(dtype)}"
+        else:
+            nr = 2 if kind == "panels" else 1
+            given = np.stack([dsp_bytes.pack(panel) for panel in panels(weights, nr)])
+            places, name = dsp_bytes.channel_places(n, k, nr), f"byte_patches_{short(dtype)}"
+        step = "" if kind == "words" else f", {4 * (2 if kind == 'panels' else 1)}"
+        arrays = {"got": y, "x": x, "w": given, "patches": pack_patches(patches, places)}
+        expected = HELPERS[name].meaning(y, products, patches)
+        assert np.any(expected != y)
+        yield name, arrays, f"(got, x, w, patches, {len(patches)}, {m}, {n}, {k}{step})", expected
+
+
+def depthwise_patches() -> Iterator[Trial]:
+    """With and without padding at each side."""
+    for dtype, stride, left, (begin, end) in itertools.product(DTYPES, (1, 2), (0, 1), ((0, 3), (1, 3), (0, 2))):
+        ow, channels, pad = 5, 6, int(values(dtype, 1)[0])
+        width = (ow - 1) * stride + 2
+        rows, taps = values(dtype, 3, width, channels), values("int8", 3, 3, channels)
+        inside = np.pad(rows.astype(np.int64), ((0, 0), (left, 2), (0, 0)), constant_values=pad)
+        inside[:begin], inside[end:] = pad, pad
+        products = np.array([(inside[:, i * stride :][:, :3] * taps).sum(axis=(0, 1)) for i in range(ow)])
+        y = (products >> 8).astype(dtype)
+        patches, name = some_patches(y, products), f"byte_patches_depthwise_{short(dtype)}"
+        zeros = np.zeros(channels, np.int64)
+        arrays = {"got": y, "x": rows, "w": pack(taps, zeros, zeros - 5, zeros + 7)}
+        arrays |= {"places": np.array([0, 1, 2], np.int32) * width * channels}
+        arrays |= {"patches": pack_patches(patches, depthwise_places(channels))}
+        given = f"{len(patches)}, {channels}, {width}, {ow}, {pad}, {stride}, {left}"
+        expected = HELPERS[name].meaning(y, products, patches)
+        yield name, arrays, f"(got, x, places, {begin}, {end}, w, patches, {given})", expected
+
+
 def copies() -> Iterator[Trial]:
     """From words and from elsewhere, of no line of words and of some."""
     for first, count in ((0, 7), (0, 32), (0, 101), (1, 64)):
@@ -117,13 +174,15 @@ def copies() -> Iterator[Trial]:
         yield "copy_bytes", {"x": x}, f"(got, {f'{first} + ' if first else ''}x, {count})", x[first:]
 
 
-TRIALS = [*copies(), *packing(), *windows(), *gemms(), *depthwises()]
+TRIALS = [*copies(), *packing(), *windows(), *gemms(), *depthwises(), *gemm_patches(), *depthwise_patches()]
 
 
 def test_every_helper_is_tried() -> None:
     used = {"byte_field", "byte_block"}  # by the others
     used |= {h.name for h in DSP_BYTE_DEPTHWISE if not h.name.startswith("byte_depthwise")}
-    assert {name for name, *_ in TRIALS} == {h.name for h in (*DSP_BYTE_GEMM, *DSP_BYTE_DEPTHWISE, *DSP_COPY)} - used
+    assert {name for name, *_ in TRIALS} == {
+        h.name for h in (*DSP_BYTE_GEMM, *DSP_BYTE_DEPTHWISE, *DSP_BYTE_PATCHES, *DSP_COPY)
+    } - used
 
 
 @pytest.mark.parametrize("name", ["host", "cortex-m4", "cortex-m33"])
@@ -137,8 +196,9 @@ def test_helpers_compute_what_the_meaning_says(name: str, tmp_path: Path) -> Non
             array(f"{label}_{number}", given.reshape(-1)).replace("] = ", "] __attribute__((aligned(4))) = ")
             for label, given in arrays.items()
         )
+        begin = f"    memcpy(got, got_{number}, sizeof got_{number});\n" if "got" in arrays else ""
         arguments = call
-        for label in arrays:
+        for label in arrays.keys() - {"got"}:
             arguments = arguments.replace(f" {label},", f" {label}_{number},").replace(
                 f" {label})", f" {label}_{number})"
             )
@@ -149,7 +209,7 @@ def test_helpers_compute_what_the_meaning_says(name: str, tmp_path: Path) -> Non
     static {kind} got[{expected.size + 1}] __attribute__((aligned(4)));
     int wrong = 0;
 
-    got[{expected.size}] = 85;
+{begin}    got[{expected.size}] = 85;
     net_{helper}{arguments};
     for (int i = 0; i < {expected.size}; i++) {{
         wrong += got[i] != expected_{number}[i];
@@ -159,7 +219,7 @@ def test_helpers_compute_what_the_meaning_says(name: str, tmp_path: Path) -> Non
 """
         calls += f'    harness_print(trial_{number}() ? "wrong\\n" : "right\\n");\n'
     room = f"static int32_t room[{block_words(106)}];\n"
-    main = f'{headers(keys)}#include "harness.h"\n{definitions(keys, "net")}{room}{functions}'
+    main = f'{headers(keys)}#include <string.h>\n#include "harness.h"\n{definitions(keys, "net")}{room}{functions}'
     main += f"int main(void)\n{{\n{calls}    return 0;\n}}\n"
     printed = run_program([empty_library(target, tmp_path)], main).split()
     assert [(trial[0], trial[2]) for trial, found in zip(TRIALS, printed, strict=True) if found != "right"] == []

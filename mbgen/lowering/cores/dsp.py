@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from mbgen import numerics
 from mbgen.graph import INTEGER_RANGE, Array, Conv2D, Dense, DepthwiseConv2D, Graph, WeightedLayer
-from mbgen.intrinsics import dsp_byte_depthwise, dsp_byte_gemm
+from mbgen.intrinsics import dsp_byte_depthwise, dsp_byte_gemm, dsp_bytes
 from mbgen.intrinsics.dsp import CHANNELS, FIELD
+from mbgen.intrinsics.dsp_byte_patches import Patch, depthwise_places, pack_patches
 from mbgen.lowering import byte_depthwise, byte_gemm, byte_row, byte_triples
+from mbgen.lowering.cores import portable
 from mbgen.lowering.epilogue import weighted_epilogue
 from mbgen.lowering.prepared import Context, Prepared
-from mbgen.lowering.rescale import Sums, levels, sums
+from mbgen.lowering.rescale import MAX_PATCHES, Levels, Sums, levels, sums
 from mbgen.lowering.streams import scaled_blocks
 from mbgen.lowering.tiling import panels
 from mbgen.lowering.weighted import (
@@ -35,6 +37,8 @@ from mbgen.schedules.byte_gemm import byte_space, byte_tile
 from mbgen.schedules.space import Choice
 from mbgen.schedules.triples import chunks, triple_space, triples_of
 
+# instructions that a byte more of constants saves: of an output of a channel with four bytes, of a weight with three
+PATCHED_WORTH, WIDENED_WORTH = 15.0, 0.6
 LOOPED = 1024  # weights of a dense layer for which a plain loop will do, except for speed
 
 
@@ -67,7 +71,7 @@ def prepare_conv(layer: Conv2D, graph: Graph, context: Context) -> Prepared | No
     n, k = graph.constant(layer.weights).reshape(graph.layer_output(layer).shape[3], -1).shape
     facts = window_facts(layer, graph) | {"m": window.ow, "n": n, "k": k}
     triples = _triples(layer, graph, facts, context)
-    if triples is None:
+    if triples is None or triples.scaled.patches:
         return None
 
     def prepared(gemm: byte_triples.TripleGemm) -> Prepared:
@@ -91,15 +95,20 @@ def prepare_depthwise(layer: DepthwiseConv2D, graph: Graph, context: Context) ->
     scaled = _rescaled(layer, graph, over)
     if scaled is None or np.any(scaled.addend != scaled.addend.astype(np.int16)):
         return None
-    form = replace(form, shift=scaled.shift)
+    form = replace(form, shift=scaled.shift, patches=len(scaled.patches))
     words = dsp_byte_depthwise.pack(graph.constant(layer.weights), scaled.start, scaled.multiplier, scaled.addend)
-    return Prepared(
+    prepared = Prepared(
         "depthwise",
         form,
         f"depthwise of bytes in planes of {form.width} columns",
         lambda: byte_depthwise.define(form),
-        {"weights": (words, f"start, rows of taps and scale of each of {channels} channels")},
+        {"weights": (words, f"start, rows of taps and scale of each of {channels} channels")}
+        | _patch_constants(scaled.patches, depthwise_places(channels)),
     )
+    if not scaled.patches or context.optimize == "speed":
+        return prepared
+    _, oh, ow, _ = graph.layer_output(layer).shape
+    return replace(portable.prepare_depthwise(layer, graph, context), larger=prepared, worth=PATCHED_WORTH * oh * ow)
 
 
 def _serves(layer: WeightedLayer, graph: Graph, context: Context) -> bool:
@@ -110,12 +119,16 @@ def _serves(layer: WeightedLayer, graph: Graph, context: Context) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Rescaled:
-    """Where a layer's sums start, and how they become bytes: a shift, and per channel a multiplier and an addend."""
+    """Where a layer's sums start, and how they become bytes: a shift, and per channel a multiplier and an addend.
+
+    Saturation to the type comes last. Of the sums without their start, `patches` are those that this gets wrong.
+    """
 
     shift: int
     start: Array = field(repr=False)
     multiplier: Array = field(repr=False)
     addend: Array = field(repr=False)
+    patches: tuple[Patch, ...] = field(repr=False)
 
 
 def _rescaled(
@@ -129,12 +142,32 @@ def _rescaled(
     least = lowest(layer, output)
     if x.dtype != output.dtype or least != INTEGER_RANGE[output.dtype][0]:
         return None
-    for shift in dsp_byte_gemm.SHIFTS:
-        made = levels(layer, graph, over, offset, reach, at_shift=shift, most=0)
-        if made.scales is not None:
-            start = (over.constant + made.offset).astype(np.int32)
-            return Rescaled(shift, start, made.scales[:, 0], made.scales[:, 1] + (least << shift))
-    return None
+    made = _fewest_patches(lambda shift, most: levels(layer, graph, over, offset, reach, at_shift=shift, most=most))
+    if made.scales is None:
+        return None
+    start = (over.constant + made.offset).astype(np.int32)
+    addend = made.scales[:, 1] + (least << made.shift)
+    return Rescaled(made.shift, start, made.scales[:, 0], addend, _patches(made, start, least))
+
+
+def _fewest_patches(at: Callable[[int, int], Levels]) -> Levels:
+    """Constants with the first shift of the helpers, or with another if that needs no patches."""
+    first, *others = dsp_byte_gemm.SHIFTS
+    made = at(first, MAX_PATCHES)
+    if made.scales is not None and not any(made.patches):
+        return made
+    exact = (at(shift, 0) for shift in others)
+    return next((one for one in exact if one.scales is not None), made)
+
+
+def _patches(made: Levels, start: Array, least: int) -> tuple[Patch, ...]:
+    """The patches of sums from `start` on, whose levels are stored from `least` on."""
+    found = []
+    for channel, moves in enumerate(made.patches):
+        for total, move in moves:
+            wrong, right = (made.level(channel, one) + least for one in (total, total + move))
+            found.append(Patch(channel, wrong, right, total - int(start[channel])))
+    return tuple(found)
 
 
 def _schedule(form: byte_triples.TripleGemm) -> str:
@@ -155,11 +188,18 @@ class Triples:
         scales = self.scaled.start, self.scaled.multiplier, self.scaled.addend
         if form.widened:
             words = scaled_blocks(*(panels(values, CHANNELS) for values in (self.weights, *scales)))
-            return {"weights": (words, f"[{form.n}][{form.k}], starts, weights and scales of blocks of 4 channels")}
-        return {
-            "weights": (self.weights, f"weights [{form.n}][{form.k}]"),
-            "constants": (dsp_byte_gemm.pack_constants(*scales), f"starts, then scales of {form.n} channels"),
-        }
+            found = {"weights": (words, f"[{form.n}][{form.k}], starts, weights and scales of blocks of 4 channels")}
+        else:
+            found = {
+                "weights": (self.weights, f"weights [{form.n}][{form.k}]"),
+                "constants": (dsp_byte_gemm.pack_constants(*scales), f"starts, then scales of {form.n} channels"),
+            }
+        return found | _patch_constants(self.scaled.patches, dsp_byte_gemm.channel_places(form.n, form.k, form.widened))
+
+
+def _patch_constants(patches: Sequence[Patch], places: Array) -> dict[str, tuple[Array, str]]:
+    """Patches of channels whose weights begin at `places`, if there are any."""
+    return {"patches": (pack_patches(patches, places), f"{len(patches)} patches")} if patches else {}
 
 
 def _or_larger(
@@ -169,7 +209,7 @@ def _or_larger(
     if form.widened or context.optimize == "flash":
         return prepared(form)
     larger = prepared(replace(form, widened=True))
-    return replace(prepared(form), larger=larger, repeats=calls * chunks(form.m, form.triples))
+    return replace(prepared(form), larger=larger, worth=WIDENED_WORTH * calls * chunks(form.m, form.triples))
 
 
 def _triples(layer: WeightedLayer, graph: Graph, facts: dict[str, Choice], context: Context) -> Triples | None:
@@ -188,7 +228,7 @@ def _triples(layer: WeightedLayer, graph: Graph, facts: dict[str, Choice], conte
     greatest = panels(over.high - over.constant + scaled.start, CHANNELS)
     wide = bool(np.any(greatest.reshape(-1, 2).sum(axis=1) >= FIELD))
     triples, widened = triples_of(chosen.point)
-    form = byte_triples.TripleGemm(m, n, k, triples, x.dtype, scaled.shift, wide, widened)
+    form = byte_triples.TripleGemm(m, n, k, triples, x.dtype, scaled.shift, wide, widened, len(scaled.patches))
     return Triples(form, over.weights.astype(np.int8), scaled, chosen.source)
 
 
@@ -204,12 +244,16 @@ def _pairs(layer: WeightedLayer, graph: Graph, context: Context) -> Prepared:
     mr, nr = byte_tile(chosen.point)
     epilogue, arrays = weighted_epilogue(layer, graph)
     shift, start = None, bias(layer, graph, folded=True)
+    patches: tuple[Patch, ...] = ()
     if epilogue.kind != "single":
         made = levels(layer, graph, over)
-        if made.scales is not None and not any(made.patches):
+        # long sums need many patches, which take flash; and the rest of k does not lie as they have it
+        patchable = context.optimize == "speed" and k % dsp_bytes.STEP == 0
+        if made.scales is not None and (patchable or not any(made.patches)):
             shift, start = made.shift, (start.astype(np.int64) + made.offset).astype(np.int32)
             arrays = {"multiplier": made.scales[:, 0], "addend": made.scales[:, 1]}
-    form = byte_gemm.ByteGemm(rows, n, k, mr, nr, x.dtype, shift, lowest(layer, output), epilogue)
+            patches = _patches(made, start, lowest(layer, output))
+    form = byte_gemm.ByteGemm(rows, n, k, mr, nr, x.dtype, shift, lowest(layer, output), epilogue, len(patches))
     return Prepared(
         gemm_family(layer),
         form,
@@ -221,7 +265,8 @@ def _pairs(layer: WeightedLayer, graph: Graph, context: Context) -> Prepared:
             start,
             arrays,
             lambda values: panels(values, nr),
-        ),
+        )
+        | _patch_constants(patches, dsp_bytes.channel_places(n, k, nr)),
         chosen.source,
     )
 
