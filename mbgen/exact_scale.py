@@ -23,6 +23,7 @@ INT32_MAX = 2**31 - 1
 MAX_SHIFT = 20  # levels << (high + shift) stays in int64
 NEAR, FAR = 1 << 10, 1 << 18  # how many offsets are tried
 FARTHEST = 1 << 12  # from the multiplier nearest to the real scale to those that are tried
+COARSE = 128  # between multipliers that are tried before all near the best of them
 NEIGHBOURS = (0, 1, -1, 2, -2, 3, -3)
 
 
@@ -182,20 +183,13 @@ class _Form:
         """The multiplier near `nearest` that leaves the most room for the total: the room is concave in it."""
         low, high = max(nearest - FARTHEST, 1), min(nearest + FARTHEST, INT32_MAX)
         floors, ceilings = self.lines(skipped)
-        floors, ceilings = highest(floors, low, high), -highest(-ceilings, low, high)
-        below, above = floors.T.tolist(), ceilings.T.tolist()
-
-        def room(multiplier: int) -> int:
-            least = max(total - at * multiplier for at, total in below)
-            return int(min(total - at * multiplier for at, total in above) - least)
-
-        while high - low > 2:
-            third = (high - low) // 3
-            if room(low + third) < room(high - third):
-                low += third
-            else:
-                high -= third
-        return max(range(low, high + 1), key=room)
+        below, above = highest(floors, low, high), -highest(-ceilings, low, high)
+        for stride in (COARSE, 1):
+            tried = np.arange(low, high + stride, stride, dtype=np.int64)
+            least, limit = (totals[:, np.newaxis] - sums[:, np.newaxis] * tried for sums, totals in (below, above))
+            most = int(tried[(limit.min(axis=0) - least.max(axis=0)).argmax()])
+            low, high = max(low, most - stride), min(high, most + stride)
+        return most
 
     def split(self, least: int, limit: int, multiplier: int, offset: int, reach: int) -> Scale | None:
         """The first offset whose multiple, with some addend in the high half, makes a total in [least, limit)."""
