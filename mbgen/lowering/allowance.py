@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from mbgen.lowering.prepared import Prepared
 
 SHARE = 16  # of the network's constants, what larger ones may take more
-MOST = 3072  # bytes, whatever the network's size
+MOST = 2560  # bytes, whatever the size of the network
 
 
 def within_allowance(layers: Mapping[str, Prepared]) -> dict[str, Prepared]:
