@@ -317,8 +317,8 @@ _BLOCK = Helper(
 #endif
 
     for (int32_t pair = 0; pair < 2; pair++) {{
-        const uint64_t first = (uint64_t)(uint32_t)start[2 * pair] * ((1U << {FIELD_BITS}) + 1U);
-        const uint64_t second = (uint64_t)(uint32_t)start[2 * pair + 1] * ((1U << {FIELD_BITS}) + 1U);
+        const uint64_t first = (uint64_t)(uint32_t)start[2 * pair] * {FIELD + 1}U;
+        const uint64_t second = (uint64_t)(uint32_t)start[2 * pair + 1] * {FIELD + 1}U;
         const uint64_t sum = first + (second << {FIELD_BITS});
 
         y[0] = (int32_t)(uint32_t)sum;

@@ -126,11 +126,14 @@ const int32_t *taps, int32_t channels, int32_t width, int32_t first, int32_t pad
     for (int32_t i = 0; i < 9; i++) {{
         const int32_t row = i / 3;
         const int32_t column = first + i % 3;
-        const int32_t shift = 24 - places[i] % 4 * 8;
-        const int32_t tap = (int32_t)((uint32_t)taps[places[i] / 4] << shift) >> 24;
-        const int32_t inside = row >= begin && row < end && column >= 0 && column < width;
+        const int32_t place = (int32_t)places[i];
+        const int32_t tap = (int32_t)((uint32_t)taps[place / 4] << (24 - place % 4 * 8)) >> 24;
+        int32_t value = pad;
 
-        total += tap * (inside != 0 ? (int32_t)x[rows[row] + column * channels] : pad);
+        if (row >= begin && row < end && column >= 0 && column < width) {{
+            value = x[rows[row] + column * channels];
+        }}
+        total += tap * value;
     }}
     return total;
 }}
