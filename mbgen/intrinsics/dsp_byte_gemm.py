@@ -17,6 +17,8 @@ from mbgen.intrinsics.mve import asm
 CONSTANT_WORDS = 3  # of a channel: where its sums start, multiplier and addend
 START_WORDS = 8  # of a block that is widened: four packed sums, before its weights
 SHIFTS = (4, 2)  # that rescaling comes with: a shift is part of an instruction
+PART_STEP = 16  # parts of k but the first are whole turns of the loop over k
+PART_START = FIELD // 2  # where the sums of parts but the first start
 MAX_TAPS = 64  # of a row of a window, channels included
 DTYPES = ("int8", "uint8")
 
@@ -30,7 +32,7 @@ __attribute__((__noinline__, __unused__))
 static"""
 CLOBBERS = (*(f"r{n}" for n in range(13) if n != 3), "lr", "cc", "memory")  # leaves r3 for an operand
 
-_UNROLLED = 16  # steps of k without a loop
+_UNROLLED = PART_STEP  # steps of k without a loop
 _PACKED = 8  # the same where triples are packed
 _WIDENED = 8  # where weights are widened
 _STEP_BYTES = 24  # of code, of either of the first two
@@ -210,13 +212,24 @@ def gemm(x: Array, weights: Array, start: Array, multiplier: Array, addend: Arra
     return rescaled(x.astype(np.int64) @ weights.astype(np.int64).T + start, multiplier, addend, shift, dtype)
 
 
-def gemm_name(dtype: str, shift: int, widened: bool, wide: bool) -> str:
+def part_gemm(
+    x: Array, weights: Array, start: Array, multiplier: Array, addend: Array, shift: int, dtype: str, part: int
+) -> Array:
+    """The same with k in parts of `part`, the first of what is left: only that has a `start` of its own."""
+    later = (x.shape[1] - 1) // part
+    return gemm(x, weights, start + later * PART_START, multiplier, addend, shift, dtype)
+
+
+def gemm_name(dtype: str, shift: int, widened: bool, wide: bool, parts: bool = False) -> str:
     """The helper for outputs of `dtype`.
 
     Blocks are `widened` where constants are as `mbgen.lowering.streams` makes them, else bytes that the helper widens.
     `wide`: fields next to each other may reach 22 bits together; with bytes that is an argument, which takes less code.
+    With `parts` k is cut, and fields may always be wide.
     """
-    return f"byte_gemm_{short(dtype)}_q{shift}{('_words_wide' if wide else '_words') if widened else ''}"
+    kind = "_words" if widened else ""
+    kind += "_parts" if parts else "_wide" if widened and wide else ""
+    return f"byte_gemm_{short(dtype)}_q{shift}{kind}"
 
 
 def _unpacked(p: tuple[str, str], q: tuple[str, str], wide: bool) -> list[str]:
@@ -231,15 +244,15 @@ def _unpacked(p: tuple[str, str], q: tuple[str, str], wide: bool) -> list[str]:
     return lines
 
 
-def _finished(pair: int, dtype: str, shift: int, wide: bool, behind: bool) -> list[str]:
+def _finished(pair: int, dtype: str, shift: int, wide: bool, behind: bool, parts: bool = False) -> list[str]:
     """A pair's six sums to bytes: scales from the stack's slots 6 and 7; y and n in r2 and w's register.
 
-    The first pair's scales may lie `behind` the weights, where w points to.
+    The first pair's scales may lie `behind` the weights, where w points to. With `parts` those before are added.
     """
     p, q = _SUMS[2 * pair], _SUMS[2 * pair + 1]
     first, second = ("r0", "r1", q[0]), (p[0], p[1], q[1])
     scales = ("r2", "%[w]", "r12", "lr") if pair == 0 else ("r4", "r5", "r6", "r7")
-    lines = _unpacked(p, q, wide)
+    lines = [*_macro_call(pair), *_added(pair)] if parts else _unpacked(p, q, wide)
     if pair == 0 and behind:
         lines.append(f"ldm %[w], {{{', '.join(scales)}}}")
     else:
@@ -254,22 +267,27 @@ def _finished(pair: int, dtype: str, shift: int, wide: bool, behind: bool) -> li
     return lines
 
 
+def _steps() -> list[str]:
+    """Some k of a tile without a loop."""
+    (a, x0, x1), (w, w0, w1) = _X, _W
+    step = [f"ldrd {x0}, {x1}, [{a}], #8", f"ldrd {w0}, {w1}, [{w}], #8"]
+    for i, (low, high) in enumerate(_SUMS):
+        step.append(f"smlal {low}, {high}, {(x0, x1)[i % 2]}, {(w0, w1)[i // 2]}")
+    # C limits the length of a string, hence .rept; the compiler takes lines for instructions, hence empty ones
+    return [f".rept {_UNROLLED}", *step, ".endr" + r"\n" * len(step) * (_UNROLLED - 1)]
+
+
 def _tiles(dtype: str, shift: int, wide: bool | None) -> str:
     """A block of channels at all pixels of some triples; where `wide` is None the end of the block's words says it.
 
     On the stack: the triple's words, the block's, y, n, where the first step of k is, the end of the block's words,
     scales of the first pair and of the second, from the end of a tile of y to the next, the end of y.
     """
-    a, x0, x1 = _X
-    w, w0, w1 = _W
-    step = [f"ldrd {x0}, {x1}, [{a}], #8", f"ldrd {w0}, {w1}, [{w}], #8"]
-    for i, (low, high) in enumerate(_SUMS):
-        step.append(f"smlal {low}, {high}, {(x0, x1)[i % 2]}, {(w0, w1)[i // 2]}")
+    a, w = _X[0], _W[0]
     frame = "{r0, r1, r2, r4, r5, r6, r7, r8, r9, r10}"
     lines = [f"ldm {w}, {frame}", "adr lr, 3f", "sub r5, lr, r5", "orr r5, r5, #1"]
     lines += [f"push {frame}", "1:", f"ldrd {a}, {w}, [sp]", f"ldm {w}!, {{r4, r5, r6, r7, r8, r9, r10, r11}}"]
-    # C limits the length of a string, hence .rept; the compiler takes lines for instructions, hence empty ones
-    lines += ["ldr pc, [sp, #16]", "2:", f".rept {_UNROLLED}", *step, ".endr" + r"\n" * len(step) * (_UNROLLED - 1)]
+    lines += ["ldr pc, [sp, #16]", "2:", *_steps()]
     # where fields are wide the end is a byte less, which w steps over
     lines += ["3:", "ldr r1, [sp, #20]", f"cmp {w}, r1", f"{'blo' if wide is None else 'bne'} 2b", f"str {a}, [sp]"]
     lines += ["bne 5f"] if wide is None else []
@@ -281,6 +299,78 @@ def _tiles(dtype: str, shift: int, wide: bool | None) -> str:
     lines += ["ldrd r0, r1, [sp, #32]", "add r2, r2, r0", "str r2, [sp, #8]", "cmp r2, r1", "bne 1b"]
     lines += ["b 6f", "5:", *finished(True, False), "b 4b", "6:"] if wide is None else []
     return asm([*lines, "add sp, sp, #40"], ['[w] "+r"(tiles)'], [], CLOBBERS)
+
+
+def _six(pair: int) -> tuple[str, ...]:
+    """Where `_unpacked` leaves a pair's sums."""
+    p, q = _SUMS[2 * pair], _SUMS[2 * pair + 1]
+    return "r0", "r1", *p, *q
+
+
+def _added(pair: int) -> list[str]:
+    """Add a pair's sums of the parts before, from slots 12 on; the second pair leaves r2 and w's register alone."""
+    six, place = _six(pair), 48 + 24 * pair
+    if pair == 0:
+        three = ("%[w]", "r12", "lr")
+        lines = [f"add r2, sp, #{place}"]
+        for some in (six[:3], six[3:]):
+            lines += [f"ldm r2!, {{{', '.join(three)}}}"]
+            lines += [f"add {one}, {one}, {more}" for one, more in zip(some, three, strict=True)]
+        return lines
+    more = ("r4", "r5", "r6", "r7", "r12", "lr")
+    lines = [f"add lr, sp, #{place}", f"ldm lr, {{{', '.join(more)}}}"]
+    return lines + [f"add {one}, {one}, {other}" for one, other in zip(six, more, strict=True)]
+
+
+_FIELDS = ("p0", "p1", "q0", "q1")  # arguments of a macro that unpacks, which keeps the string short enough for C
+
+
+def _macro() -> list[str]:
+    p0, p1, q0, q1 = (rf"\\{one}" for one in _FIELDS)
+    return [f".macro fields {', '.join(_FIELDS)}", *_unpacked((p0, p1), (q0, q1), True), ".endm"]
+
+
+def _macro_call(pair: int) -> list[str]:
+    """Its empty lines are for the compiler, which takes lines for instructions."""
+    return [f"fields {', '.join(_six(pair)[2:])}" + r"\n" * (len(_macro()) - 3)]
+
+
+def _part_tiles(dtype: str, shift: int) -> str:
+    """As `_tiles`, with k in parts: the sums of one are unpacked and kept, then the next goes on where it has ended.
+
+    On the stack the same, slot 5 being the end of this part's words; then the end of the first part's, bytes of words
+    from there to the next end, the sums of the parts before, the end of the last part's.
+    """
+    a, w = _X[0], _W[0]
+    frame = "{r0, r1, r2, r4, r5, r6, r7, r8, r9, r10}"
+    lines = [*_macro(), f"ldm {w}, {frame}", f"ldrd r11, r12, [{w}, #40]", "adr lr, 3f", "sub r5, lr, r5"]
+    lines += ["orr r5, r5, #1", "sub sp, sp, #56", "str r6, [sp, #48]", "push {r11, r12}", f"push {frame}"]
+    lines += ["1:", f"ldrd {a}, {w}, [sp]", "ldr r4, [sp, #40]", "str r4, [sp, #20]"]
+    lines += [f"ldm {w}!, {{r4, r5, r6, r7, r8, r9, r10, r11}}", "ldr pc, [sp, #16]", "2:", *_steps()]
+    lines += ["3:", "ldr r1, [sp, #20]", f"cmp {w}, r1", "bne 2b", f"str {a}, [sp]"]
+    lines += ["ldr r1, [sp, #96]", f"cmp {w}, r1", "beq 6f", "ldr r1, [sp, #40]", f"cmp {w}, r1", "bne 4f"]
+    for later in (False, True):
+        lines += ["4:"] if later else []
+        for pair in range(2):
+            lines += [*_macro_call(pair), *(_added(pair) if later else [])]
+            lines += [f"add r2, sp, #{48 + 24 * pair}", f"stm r2, {{{', '.join(_six(pair))}}}"]
+        lines += [] if later else ["b 5f"]
+    lines += [
+        "5:",
+        f"ldr {a}, [sp]",
+        f"ldr {w}, [sp, #20]",
+        "ldr r1, [sp, #44]",
+        f"add r1, {w}, r1",
+        "str r1, [sp, #20]",
+    ]
+    packed = PART_START * (1 + FIELD) ** 2  # each sum's start: four fields of PART_START, two of them in the same place
+    lines += [f"mov r4, #{packed % 2**32}", f"mov r5, #{packed >> 62 << 30}", f"orr r5, r5, #{(packed >> 32) % 2**30}"]
+    lines += [f"mov {low}, r4\\n\\tmov {high}, r5" for low, high in _SUMS[1:]]
+    lines += ["b 2b", "6:"]
+    for pair in range(2):
+        lines += _finished(pair, dtype, shift, True, False, parts=True)
+    lines += ["ldrd r0, r1, [sp, #32]", "add r2, r2, r0", "str r2, [sp, #8]", "cmp r2, r1", "bne 1b"]
+    return asm([*lines, "add sp, sp, #104", ".purgem fields"], ['[w] "+r"(tiles)'], [], CLOBBERS)
 
 
 def _widen() -> str:
@@ -354,8 +444,8 @@ static NAME_INLINE int32_t name_byte_field(int32_t word, int32_t upper)
 )
 
 
-def _gemm(dtype: str, shift: int, widened: bool, wide: bool | None) -> Helper:
-    name, element = gemm_name(dtype, shift, widened, wide is True), f"{dtype}_t"
+def _gemm(dtype: str, shift: int, widened: bool, wide: bool | None, parts: bool = False) -> Helper:
+    name, element = gemm_name(dtype, shift, widened, wide is True, parts), f"{dtype}_t"
     low, high = INTEGER_RANGE[dtype]
     parameters, scales, less = "const int32_t *words", f"words + {START_WORDS} + 2 * k", ""
     block, after = "", f"        words += {START_WORDS + 2 * CHANNELS} + 2 * k;\n"
@@ -367,6 +457,21 @@ def _gemm(dtype: str, shift: int, widened: bool, wide: bool | None) -> Helper:
         about = (
             f"Constants: where sums start, then scales; `words` is for {CHANNELS} channels, the last lie over others."
         )
+    fields, fill, more, meaning = "", "", "", gemm
+    assembly = _part_tiles(dtype, shift) if parts else _tiles(dtype, shift, wide)
+    if parts:
+        parameters, less, meaning = parameters.replace("int32_t wide", "int32_t part"), "", part_gemm
+        parameters += ", int32_t part" if widened else ""
+        about += f" k is in parts,\n * a multiple of {PART_STEP} long but for the first, which is what is left."
+        fields = """
+    intptr_t part_end; /* of the words of the first part of k */
+    int32_t part_bytes; /* of the words of each part behind it */
+    int32_t more; /* that sums of these parts start from */"""
+        fill = f"""
+        tiles.part_end = (intptr_t)(words + {START_WORDS} + 2 * ((k - 1) % part + 1));
+        tiles.part_bytes = 8 * part;
+        tiles.more = (k - 1) / part * {PART_START};"""
+        more = " + tiles->more"
     source = f"""\
 /* {CHANNELS} channels at the pixels of some triples. */
 struct name_{name}_run {{
@@ -379,14 +484,14 @@ struct name_{name}_run {{
     const int32_t *scales; /* of two channels */
     const int32_t *more_scales;
     int32_t skip; /* from the end of a tile of y to the next */
-    {element} *y_end;
+    {element} *y_end;{fields}
     int32_t k;
 }};
 
 {SHARED} void name_{name}_tiles(const struct name_{name}_run *tiles)
 {{
 {IF_ASM}
-{_tiles(dtype, shift, wide)}#else
+{assembly}#else
     const int32_t k = tiles->k;
     const int32_t count = (int32_t)(tiles->y_end - tiles->y) / tiles->n * {CHANNELS};
 
@@ -399,7 +504,7 @@ struct name_{name}_run {{
         const uint64_t sums = (uint32_t)start[0] | ((uint64_t)(uint32_t)start[1] << 32);
         const uint64_t first_sum = sums & (((uint64_t)1 << {FIELD_BITS}) - 1);
         const uint64_t second_sum = (sums - first_sum * ((1 << {FIELD_BITS}) + 1)) >> {2 * FIELD_BITS};
-        int32_t acc = (int32_t)(channel % 2 == 0 ? first_sum : second_sum);
+        int32_t acc = (int32_t)(channel % 2 == 0 ? first_sum : second_sum){more};
         int32_t level;
 
         for (int32_t j = 0; j < k; j++) {{
@@ -430,7 +535,7 @@ struct name_{name}_run {{
         const int32_t place = first <= n - {CHANNELS} ? first : n - {CHANNELS};
 
 {block}        tiles.words = words;
-        tiles.words_end = (intptr_t)(words + {START_WORDS} + 2 * k){less};
+        tiles.words_end = (intptr_t)(words + {START_WORDS} + 2 * k){less};{fill}
         tiles.scales = {scales};
         tiles.more_scales = tiles.scales + {CHANNELS};
         tiles.y = y + place;
@@ -439,7 +544,7 @@ struct name_{name}_run {{
 {after}    }}
 }}
 """
-    return Helper(name, source, gemm, requires=("byte_field",) if widened else ("byte_block", "byte_field"))
+    return Helper(name, source, meaning, requires=("byte_field",) if widened else ("byte_block", "byte_field"))
 
 
 DSP_BYTE_GEMM = (
@@ -453,4 +558,5 @@ DSP_BYTE_GEMM = (
         for shift in SHIFTS
         for widened, wide in ((True, False), (True, True), (False, None))
     ),
+    *(_gemm(dtype, shift, widened, None, True) for dtype in DTYPES for shift in SHIFTS for widened in (True, False)),
 )

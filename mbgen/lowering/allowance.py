@@ -19,13 +19,14 @@ def within_allowance(layers: Mapping[str, Prepared]) -> dict[str, Prepared]:
     That takes a sixteenth more in all at most, and not more than `MOST`.
     """
     chosen = dict(layers)
-    left = min(sum(map(_nbytes, layers.values())) // SHARE, MOST)
+    left = min(sum(map(constant_bytes, layers.values())) // SHARE, MOST)
     for name, layer in sorted(layers.items(), key=lambda item: -item[1].worth):
-        if layer.larger is not None and (extra := _nbytes(layer.larger) - _nbytes(layer)) <= left:
+        if layer.larger is not None and (extra := constant_bytes(layer.larger) - constant_bytes(layer)) <= left:
             chosen[name] = layer.larger
             left -= extra
     return chosen
 
 
-def _nbytes(prepared: Prepared) -> int:
+def constant_bytes(prepared: Prepared) -> int:
+    """Of all constants that a layer reads."""
     return sum(data.nbytes for data, _ in prepared.constants.values())

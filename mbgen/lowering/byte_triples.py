@@ -24,7 +24,8 @@ class TripleGemm:
     """output[m, n] = rescaled sum over k of input[m, k] * weights[n, k], `triples` of pixels at a time.
 
     `wide`: the sums of two channels may need 22 bits together. Weights are `widened` constants, or bytes. So many
-    `patches` put right what the line of a channel makes wrong; convolutions over windows have none.
+    `patches` put right what the line of a channel makes wrong; convolutions over windows have none. Where sums would
+    not fit, k is cut in parts of `part`, the first of what is left.
     """
 
     m: int
@@ -36,6 +37,7 @@ class TripleGemm:
     wide: bool
     widened: bool
     patches: int = 0
+    part: int | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,7 @@ def _scratch(form: TripleGemm) -> tuple[Any, ...]:
 def _multiply(form: TripleGemm, y: Any, first: Any, scratch: tuple[Any, ...], weights: tuple[Any, ...]) -> None:
     """Statement: the output from pixel `first` on."""
     pixels, *block = (buffer.data for buffer in scratch)
-    name, target = gemm_name(form.dtype, form.shift, form.widened, form.wide), tirx.address_of(y[first * form.n])
-    wide = () if form.widened else (int(form.wide),)
-    run(name, target, form.n, pixels, form.triples, form.k, *(buffer.data for buffer in weights), *wide, *block)
+    cut, target = form.part is not None, tirx.address_of(y[first * form.n])
+    name = gemm_name(form.dtype, form.shift, form.widened, form.wide, cut)
+    kind = (form.part,) if cut else () if form.widened else (int(form.wide),)
+    run(name, target, form.n, pixels, form.triples, form.k, *(buffer.data for buffer in weights), *kind, *block)

@@ -14,6 +14,7 @@ from mbgen.intrinsics import dsp_byte_depthwise, dsp_byte_gemm, dsp_bytes
 from mbgen.intrinsics.dsp import CHANNELS, FIELD
 from mbgen.intrinsics.dsp_byte_patches import Patch, depthwise_places, pack_patches
 from mbgen.lowering import byte_depthwise, byte_gemm, byte_row, byte_triples
+from mbgen.lowering.allowance import constant_bytes
 from mbgen.lowering.cores import portable
 from mbgen.lowering.epilogue import weighted_epilogue
 from mbgen.lowering.prepared import Context, Prepared
@@ -39,6 +40,8 @@ from mbgen.schedules.triples import chunks, triple_space, triples_of
 
 # instructions that a byte more of constants saves: of an output of a channel with four bytes, of a weight with three
 PATCHED_WORTH, WIDENED_WORTH = 15.0, 0.6
+# instructions: that a product takes more in pairs than in triples; of a weight to be widened; of an output and patch
+PAIRS_LESS, WIDENING, PATCHING = 0.78, 1.8, 5.0
 LOOPED = 1024  # weights of a dense layer for which a plain loop will do, except for speed
 
 
@@ -57,8 +60,10 @@ def prepare_gemm(layer: WeightedLayer, graph: Graph, context: Context) -> Prepar
         schedule, found = _schedule(form), triples.constants(form)
         return Prepared(gemm_family(layer), form, schedule, lambda: byte_triples.define(form), found, triples.source)
 
-    shape = graph.layer_output(layer).shape
-    return _or_larger(prepared, triples.form, math.prod(shape[:-1]) // int(facts["m"]), context)
+    calls = math.prod(graph.layer_output(layer).shape[:-1]) // int(facts["m"])
+    if triples.form.part is None or context.optimize == "speed":
+        return _or_larger(prepared, triples.form, calls, context)
+    return _with_parts(_pairs(layer, graph, context), prepared(triples.form), triples.form, calls)
 
 
 def prepare_conv(layer: Conv2D, graph: Graph, context: Context) -> Prepared | None:
@@ -175,17 +180,53 @@ def _schedule(form: byte_triples.TripleGemm) -> str:
 
 
 @dataclass(frozen=True, eq=False)
+class Cut:
+    """How k is cut so that no part's sums leave their fields: in `later` parts of `part`, and a first of what is left.
+
+    Where all of k fits, that is the first. The whole sums' offsets are from `offset` on, and less than `reach` above.
+    """
+
+    part: int
+    later: int
+    offset: Array = field(repr=False)
+    reach: Array = field(repr=False)
+
+
+def _cut(over: Sums) -> Cut:
+    """In as few parts as serve each channel."""
+    k = over.weights.shape[1]
+    for splits in range(1, k + 1):
+        part = -(-k // (splits * dsp_byte_gemm.PART_STEP)) * dsp_byte_gemm.PART_STEP
+        begin = (k - 1) % part + 1
+        low, high = over.bounds(over.weights[:, :begin])
+        later = [over.bounds(over.weights[:, first : first + part]) for first in range(begin, k, part)]
+        if np.all(high - low < FIELD) and all(np.all(_in_fields(*bounds)) for bounds in later):
+            offset = len(later) * dsp_byte_gemm.PART_START - low - over.constant
+            return Cut(part, len(later), offset, FIELD - (high - low))
+    raise AssertionError("sums of 16 products always fit")
+
+
+def _in_fields(low: Array, high: Array) -> Array:
+    """Whether the sums of a part but the first, with the start that these have, do not leave their fields."""
+    return np.asarray((low >= -dsp_byte_gemm.PART_START) & (high < FIELD - dsp_byte_gemm.PART_START))
+
+
+@dataclass(frozen=True, eq=False)
 class Triples:
-    """A GEMM of packed triples, what its constants are made of, and where its schedule is from."""
+    """A GEMM of packed triples, what its constants are made of, and where its schedule is from.
+
+    `start` is that of the first part of k.
+    """
 
     form: byte_triples.TripleGemm
     weights: Array = field(repr=False)
+    start: Array = field(repr=False)
     scaled: Rescaled
     source: str
 
     def constants(self, form: byte_triples.TripleGemm) -> dict[str, tuple[Array, str]]:
         """As `form` reads them: words, or bytes."""
-        scales = self.scaled.start, self.scaled.multiplier, self.scaled.addend
+        scales = self.start, self.scaled.multiplier, self.scaled.addend
         if form.widened:
             words = scaled_blocks(*(panels(values, CHANNELS) for values in (self.weights, *scales)))
             found = {"weights": (words, f"[{form.n}][{form.k}], starts, weights and scales of blocks of 4 channels")}
@@ -212,24 +253,36 @@ def _or_larger(
     return replace(prepared(form), larger=larger, worth=WIDENED_WORTH * calls * chunks(form.m, form.triples))
 
 
+def _with_parts(pairs: Prepared, parts: Prepared, form: byte_triples.TripleGemm, calls: int) -> Prepared:
+    """A layer whose products are made two at a time, or with k in parts where the constants that takes may be."""
+    outputs, runs = form.m * form.n, form.n * chunks(form.m, form.triples)
+    saved = calls * (PAIRS_LESS * outputs * form.k - WIDENING * runs * form.k - PATCHING * form.m * form.patches)
+    extra = constant_bytes(parts) - constant_bytes(pairs)
+    if saved <= 0:
+        return pairs
+    return parts if extra <= 0 else replace(pairs, larger=parts, worth=saved / extra)
+
+
 def _triples(layer: WeightedLayer, graph: Graph, facts: dict[str, Choice], context: Context) -> Triples | None:
-    """A GEMM of packed triples; None where the sums do not fit fields."""
+    """A GEMM of packed triples; None where there are too few pixels, or no exact constants rescale its sums."""
     m, n, k = (int(facts[extent]) for extent in "mnk")
     (x,) = graph.layer_inputs(layer)
     space = triple_space(facts, context.optimize)
     over = sums(layer, graph, 0, *INTEGER_RANGE[x.dtype])
-    span = over.high - over.low
-    if space is None or n < CHANNELS or np.any(span >= FIELD):
+    if space is None or n < CHANNELS:
         return None
-    scaled = _rescaled(layer, graph, over, -over.low, FIELD - span)
+    cut = _cut(over)
+    scaled = _rescaled(layer, graph, over, cut.offset, cut.reach)
     if scaled is None:
         return None
     chosen = context.choose(space)
     greatest = panels(over.high - over.constant + scaled.start, CHANNELS)
-    wide = bool(np.any(greatest.reshape(-1, 2).sum(axis=1) >= FIELD))
+    wide = cut.later > 0 or bool(np.any(greatest.reshape(-1, 2).sum(axis=1) >= FIELD))
     triples, widened = triples_of(chosen.point)
-    form = byte_triples.TripleGemm(m, n, k, triples, x.dtype, scaled.shift, wide, widened, len(scaled.patches))
-    return Triples(form, over.weights.astype(np.int8), scaled, chosen.source)
+    kind = triples, x.dtype, scaled.shift, wide, widened, len(scaled.patches)
+    form = byte_triples.TripleGemm(m, n, k, *kind, cut.part if cut.later else None)
+    start = scaled.start - cut.later * dsp_byte_gemm.PART_START
+    return Triples(form, over.weights.astype(np.int8), start, scaled, chosen.source)
 
 
 def _pairs(layer: WeightedLayer, graph: Graph, context: Context) -> Prepared:
