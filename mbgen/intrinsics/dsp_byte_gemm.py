@@ -7,6 +7,8 @@ that constants take no more memory than bytes do. All sizes are arguments: layer
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from mbgen.graph import INTEGER_RANGE, Array
@@ -15,6 +17,8 @@ from mbgen.intrinsics.helper import Helper
 from mbgen.intrinsics.mve import asm
 
 CONSTANT_WORDS = 3  # of a channel: where its sums start, multiplier and addend
+PART_CONSTANT_WORDS = 2  # the same where k is in parts: start and level in one word, multiplier and level in the next
+MULTIPLIER_BITS, LEVEL_BITS = 29, 14  # of these words; the start has those of a field
 START_WORDS = 8  # of a block that is widened: four packed sums, before its weights
 SHIFTS = (4, 2)  # that rescaling comes with: a shift is part of an instruction
 PART_STEP = 16  # parts of k but the first are whole turns of the loop over k
@@ -80,6 +84,21 @@ def channel_places(n: int, k: int, widened: bool) -> Array:
 def pack_constants(start: Array, multiplier: Array, addend: Array) -> Array:
     """Three of `[n]` to int32 `[3 * n]`: where sums start, then pairs of multiplier and addend."""
     return np.concatenate([start, np.stack([multiplier, addend], axis=1).reshape(-1)]).astype(np.int32)
+
+
+def pack_part_constants(start: Array, multiplier: Array, addend: Array, later: int) -> Array | None:
+    """The same to int32 `[2 * n]` where `later` parts follow the first; None where a channel's do not fit their bits.
+
+    Instead of the addend there is the level of the start, which is nearer to zero.
+    """
+    begin, multiplier = start.astype(np.int64) + later * PART_START, multiplier.astype(np.int64)
+    level = addend + (begin * multiplier >> 32)
+    high, half = 32 - FIELD_BITS, 1 << LEVEL_BITS - 1
+    if np.any((level < -half) | (level >= half) | (multiplier < 0) | (multiplier >> MULTIPLIER_BITS != 0)):
+        return None
+    low = LEVEL_BITS - high
+    words = [start | level >> low << FIELD_BITS, multiplier | (level & (1 << low) - 1) << MULTIPLIER_BITS]
+    return np.asarray(np.stack(words, axis=1).reshape(-1).astype(np.uint32).view(np.int32))
 
 
 def _pack_triples(dtype: str) -> Helper:
@@ -444,6 +463,29 @@ static NAME_INLINE int32_t name_byte_field(int32_t word, int32_t upper)
 )
 
 
+_PART_CONSTANTS = Helper(
+    "byte_part_constants",
+    f"""\
+/* Where the sums of a block's channels start, and their scales, from packed words; later parts start from `more`. */
+{SHARED} void name_byte_part_constants(int32_t *start, int32_t *scales, const int32_t *constants, int32_t more)
+{{
+    for (int32_t channel = 0; channel < {CHANNELS}; channel++) {{
+        const int32_t multiplier = constants[1] & ((1 << {MULTIPLIER_BITS}) - 1);
+        const int32_t low = (int32_t)((uint32_t)constants[1] >> {MULTIPLIER_BITS});
+        const int32_t level = (constants[0] >> {FIELD_BITS}) * {1 << LEVEL_BITS + FIELD_BITS - 32} + low;
+
+        start[channel] = constants[0] & ((1 << {FIELD_BITS}) - 1);
+        scales[0] = multiplier;
+        scales[1] = level - (int32_t)(((int64_t)(start[channel] + more) * multiplier) >> 32);
+        scales += 2;
+        constants += {PART_CONSTANT_WORDS};
+    }}
+}}
+""",
+    lambda start, multiplier, addend: np.concatenate([start, multiplier, addend]),
+)
+
+
 def _gemm(dtype: str, shift: int, widened: bool, wide: bool | None, parts: bool = False) -> Helper:
     name, element = gemm_name(dtype, shift, widened, wide is True, parts), f"{dtype}_t"
     low, high = INTEGER_RANGE[dtype]
@@ -457,11 +499,18 @@ def _gemm(dtype: str, shift: int, widened: bool, wide: bool | None, parts: bool 
         about = (
             f"Constants: where sums start, then scales; `words` is for {CHANNELS} channels, the last lie over others."
         )
-    fields, fill, more, meaning = "", "", "", gemm
+    meaning: Callable[..., Array] = gemm
+    fields, fill, local, more = "", "", "", ""
     assembly = _part_tiles(dtype, shift) if parts else _tiles(dtype, shift, wide)
     if parts:
         parameters, less, meaning = parameters.replace("int32_t wide", "int32_t part"), "", part_gemm
         parameters += ", int32_t part" if widened else ""
+        if not widened:
+            scales = f"words + {START_WORDS} + 2 * k"
+            packed = f"constants + {PART_CONSTANT_WORDS} * place"
+            block = f"        name_byte_part_constants(start, {scales}, {packed}, more);\n"
+            block += "        name_byte_block(words, start, w + place * k, k);\n"
+            about = f"Constants are packed; `words` is for {CHANNELS} channels, the last lie over others."
         about += f" k is in parts,\n * a multiple of {PART_STEP} long but for the first, which is what is left."
         fields = """
     intptr_t part_end; /* of the words of the first part of k */
@@ -470,7 +519,9 @@ def _gemm(dtype: str, shift: int, widened: bool, wide: bool | None, parts: bool 
         fill = f"""
         tiles.part_end = (intptr_t)(words + {START_WORDS} + 2 * ((k - 1) % part + 1));
         tiles.part_bytes = 8 * part;
-        tiles.more = (k - 1) / part * {PART_START};"""
+        tiles.more = more;"""
+        local = f"    const int32_t more = (k - 1) / part * {PART_START};\n"
+        local += "" if widened else f"    int32_t start[{CHANNELS}];\n"
         more = " + tiles->more"
     source = f"""\
 /* {CHANNELS} channels at the pixels of some triples. */
@@ -524,7 +575,7 @@ struct name_{name}_run {{
  */
 {SHARED} void name_{name}({element} *y, int32_t n, const int32_t *x, int32_t triples, int32_t k, {parameters})
 {{
-    struct name_{name}_run tiles;
+{local}    struct name_{name}_run tiles;
 
     tiles.x = x;
     tiles.n = n;
@@ -544,7 +595,10 @@ struct name_{name}_run {{
 {after}    }}
 }}
 """
-    return Helper(name, source, meaning, requires=("byte_field",) if widened else ("byte_block", "byte_field"))
+    requires = ("byte_field",) if widened else ("byte_block", "byte_field")
+    return Helper(
+        name, source, meaning, requires=(*requires, *(("byte_part_constants",) if parts and not widened else ()))
+    )
 
 
 DSP_BYTE_GEMM = (
@@ -552,6 +606,7 @@ DSP_BYTE_GEMM = (
     *(_pack_windows(dtype) for dtype in DTYPES),
     _FIELD,
     _BLOCK,
+    _PART_CONSTANTS,
     *(
         _gemm(dtype, shift, widened, wide)
         for dtype in DTYPES

@@ -9,7 +9,7 @@ from tvm import tirx
 
 from mbgen.graph import DType
 from mbgen.intrinsics.dsp import CHANNELS
-from mbgen.intrinsics.dsp_byte_gemm import CONSTANT_WORDS, block_words, gemm_name, short
+from mbgen.intrinsics.dsp_byte_gemm import CONSTANT_WORDS, PART_CONSTANT_WORDS, block_words, gemm_name, short
 from mbgen.intrinsics.dsp_byte_patches import PATCH_WORDS
 from mbgen.intrinsics.dsp_bytes import STEP
 from mbgen.lowering.builder import T, build, constant, grid, local, parameter, run, scalar
@@ -120,7 +120,8 @@ def _constants(form: TripleGemm) -> tuple[Any, ...]:
     if form.widened:
         return (parameter("weights", (tiles(form.n, CHANNELS) * block_words(form.k),), "int32"),)
     weights = parameter("weights", (form.n * form.k,), "int8")
-    return weights, parameter("constants", (form.n * CONSTANT_WORDS,), "int32")
+    words = CONSTANT_WORDS if form.part is None else PART_CONSTANT_WORDS
+    return weights, parameter("constants", (form.n * words,), "int32")
 
 
 def _scratch(form: TripleGemm) -> tuple[Any, ...]:

@@ -11,14 +11,17 @@ import pytest
 
 from mbgen.graph import INTEGER_RANGE, Array
 from mbgen.intrinsics import HELPERS, dsp_byte_gemm, dsp_bytes
+from mbgen.intrinsics.dsp import FIELD
 from mbgen.intrinsics.dsp_byte_depthwise import DSP_BYTE_DEPTHWISE, PLANES, depthwise_name, pack
 from mbgen.intrinsics.dsp_byte_gemm import (
     DSP_BYTE_GEMM,
     DTYPES,
+    PART_START,
     SHIFTS,
     block_words,
     gemm_name,
     pack_constants,
+    pack_part_constants,
     short,
 )
 from mbgen.intrinsics.dsp_byte_patches import DSP_BYTE_PATCHES, Patch, depthwise_places, pack_patches
@@ -89,6 +92,35 @@ def gemms() -> Iterator[Trial]:
                 arrays = {"x": words, "w": weights, "constants": pack_constants(*given)}
                 call = f"(got, {n}, x, {count}, {k}, w, constants, {int(wide)}, room)"
                 yield name, arrays, call, expected
+
+
+def part_gemms() -> Iterator[Trial]:
+    """Two parts and more, the first shorter or not; sums that reach what their fields hold, in all parts or in one."""
+    cuts = ((33, 16), (64, 32), (49, 48), (90, 32), (145, 64))
+    for dtype, shift, widened, (k, part) in itertools.product(DTYPES, SHIFTS, (False, True), cuts):
+        n, count = 4 + k % 5, 1 + k % 3
+        x, weights, begin = values(dtype, 3 * count, k), values("int8", n, k), (k - 1) % part + 1
+        if dtype == "int8" or part == 16:  # as much as int8 can have: a part but the first spans most in its middle
+            weights[::2] = 127
+        x[: k % 2 + 1] = INTEGER_RANGE[dtype][k % 2]
+        ends = np.stack([weights.astype(np.int64) * end for end in INTEGER_RANGE[dtype]])
+        low, high = ends.min(axis=0), ends.max(axis=0)
+        assert np.all(high[:, :begin].sum(axis=1) - low[:, :begin].sum(axis=1) < FIELD)
+        start, later = -low[:, :begin].sum(axis=1), (k - 1) // part
+        total = start + later * PART_START + low.sum(axis=1)
+        multiplier, addend = scales((high - low).sum(axis=1), dtype, shift)
+        given = start, multiplier, addend - (total * multiplier >> 32)
+        name = gemm_name(dtype, shift, widened, True, parts=True)
+        expected = HELPERS[name].meaning(x, weights, *given, shift, dtype, part)
+        words = HELPERS[f"byte_triples_{short(dtype)}"].meaning(x).reshape(-1)
+        if widened:
+            blocks = scaled_blocks(*(panels(one, 4) for one in (weights, *given)))
+            yield name, {"x": words, "w": blocks}, f"(got, {n}, x, {count}, {k}, w, {part})", expected
+        else:
+            constants = pack_part_constants(*given, later)
+            assert constants is not None
+            arrays = {"x": words, "w": weights, "constants": constants}
+            yield name, arrays, f"(got, {n}, x, {count}, {k}, w, constants, {part}, room)", expected
 
 
 def depthwises() -> Iterator[Trial]:
@@ -174,11 +206,30 @@ def copies() -> Iterator[Trial]:
         yield "copy_bytes", {"x": x}, f"(got, {f'{first} + ' if first else ''}x, {count})", x[first:]
 
 
-TRIALS = [*copies(), *packing(), *windows(), *gemms(), *depthwises(), *gemm_patches(), *depthwise_patches()]
+TRIALS = [
+    *copies(),
+    *packing(),
+    *windows(),
+    *gemms(),
+    *part_gemms(),
+    *depthwises(),
+    *gemm_patches(),
+    *depthwise_patches(),
+]
+
+
+def test_constants_of_parts_have_their_bits() -> None:
+    start, multiplier, addend = np.array([5, 2**21 - 1]), np.array([2**29 - 1, 7]), np.array([0, -(2**13)])
+    for later in (1, 3):
+        levels = addend - ((start + later * PART_START) * multiplier >> 32)
+        assert pack_part_constants(start, multiplier, levels, later) is not None
+        assert pack_part_constants(start, multiplier, levels - 1, later) is None
+        assert pack_part_constants(start, multiplier, levels + np.array([2**13, 0]), later) is None
+        assert pack_part_constants(start, multiplier + np.array([1, 0]), levels, later) is None
 
 
 def test_every_helper_is_tried() -> None:
-    used = {"byte_field", "byte_block"}  # by the others
+    used = {"byte_field", "byte_block", "byte_part_constants"}  # by the others
     used |= {h.name for h in DSP_BYTE_DEPTHWISE if not h.name.startswith("byte_depthwise")}
     assert {name for name, *_ in TRIALS} == {
         h.name for h in (*DSP_BYTE_GEMM, *DSP_BYTE_DEPTHWISE, *DSP_BYTE_PATCHES, *DSP_COPY)
@@ -218,7 +269,7 @@ def test_helpers_compute_what_the_meaning_says(name: str, tmp_path: Path) -> Non
 }}
 """
         calls += f'    harness_print(trial_{number}() ? "wrong\\n" : "right\\n");\n'
-    room = f"static int32_t room[{block_words(106)}];\n"
+    room = f"static int32_t room[{block_words(145)}];\n"
     main = f'{headers(keys)}#include <string.h>\n#include "harness.h"\n{definitions(keys, "net")}{room}{functions}'
     main += f"int main(void)\n{{\n{calls}    return 0;\n}}\n"
     printed = run_program([empty_library(target, tmp_path)], main).split()

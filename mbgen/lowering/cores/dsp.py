@@ -215,26 +215,33 @@ def _in_fields(low: Array, high: Array) -> Array:
 class Triples:
     """A GEMM of packed triples, what its constants are made of, and where its schedule is from.
 
-    `start` is that of the first part of k.
+    `start` is that of the first part of k. Where k is in parts and weights are bytes, `packed` are start and scales.
     """
 
     form: byte_triples.TripleGemm
     weights: Array = field(repr=False)
     start: Array = field(repr=False)
     scaled: Rescaled
+    packed: Array | None = field(repr=False)
     source: str
+
+    @property
+    def scales(self) -> tuple[Array, Array, Array]:
+        """Start, multiplier and addend of each channel."""
+        return self.start, self.scaled.multiplier, self.scaled.addend
 
     def constants(self, form: byte_triples.TripleGemm) -> dict[str, tuple[Array, str]]:
         """As `form` reads them: words, or bytes."""
-        scales = self.start, self.scaled.multiplier, self.scaled.addend
+        scales = self.scales
         if form.widened:
             words = scaled_blocks(*(panels(values, CHANNELS) for values in (self.weights, *scales)))
             found = {"weights": (words, f"[{form.n}][{form.k}], starts, weights and scales of blocks of 4 channels")}
         else:
-            found = {
-                "weights": (self.weights, f"weights [{form.n}][{form.k}]"),
-                "constants": (dsp_byte_gemm.pack_constants(*scales), f"starts, then scales of {form.n} channels"),
-            }
+            found = {"weights": (self.weights, f"weights [{form.n}][{form.k}]")}
+            if self.packed is not None:
+                found["constants"] = self.packed, f"start and scale of each of {form.n} channels"
+            else:
+                found["constants"] = dsp_byte_gemm.pack_constants(*scales), f"starts, then scales of {form.n} channels"
         return found | _patch_constants(self.scaled.patches, dsp_byte_gemm.channel_places(form.n, form.k, form.widened))
 
 
@@ -281,8 +288,12 @@ def _triples(layer: WeightedLayer, graph: Graph, facts: dict[str, Choice], conte
     triples, widened = triples_of(chosen.point)
     kind = triples, x.dtype, scaled.shift, wide, widened, len(scaled.patches)
     form = byte_triples.TripleGemm(m, n, k, *kind, cut.part if cut.later else None)
-    start = scaled.start - cut.later * dsp_byte_gemm.PART_START
-    return Triples(form, over.weights.astype(np.int8), start, scaled, chosen.source)
+    start, packed = scaled.start - cut.later * dsp_byte_gemm.PART_START, None
+    if cut.later and not widened:
+        packed = dsp_byte_gemm.pack_part_constants(start, scaled.multiplier, scaled.addend, cut.later)
+        if packed is None:
+            return None
+    return Triples(form, over.weights.astype(np.int8), start, scaled, packed, chosen.source)
 
 
 def _pairs(layer: WeightedLayer, graph: Graph, context: Context) -> Prepared:
