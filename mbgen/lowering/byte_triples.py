@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from mbgen.lowering.builder import T, build, constant, grid, local, parameter, r
 from mbgen.lowering.conv import RowWindow
 from mbgen.lowering.tiling import start
 from mbgen.schedules.tile import tiles
-from mbgen.schedules.triples import PIXELS, chunks
+from mbgen.schedules.triples import PIXELS, runs
 
 
 @dataclass(frozen=True)
@@ -59,13 +60,12 @@ def define(form: TripleGemm) -> tirx.PrimFunc:
         patches = parameter("patches", (PATCH_WORDS * form.patches,), "int32") if form.patches else None
         y = parameter("output", (form.m * form.n,), form.dtype)
         scratch = _scratch(form)
-        with grid("gemm", {"chunk": chunks(form.m, form.triples)}) as (chunk,):
-            first = start(chunk, form.m, PIXELS * form.triples)
+        for first, triples in _runs(form):
             T.reads(x[0 : form.m * form.k], *(buffer[0 : buffer.shape[0]] for buffer in weights))
             T.writes(y[0 : form.m * form.n])
             source = tirx.address_of(x[first * form.k])
-            run(f"byte_triples_{short(form.dtype)}", scratch[0].data, source, form.k, form.k, form.triples, 0)
-            _multiply(form, y, first, scratch, weights)
+            run(f"byte_triples_{short(form.dtype)}", scratch[0].data, source, form.k, form.k, triples, 0)
+            _multiply(form, y, first, triples, scratch, weights)
         if patches is not None:
             kind, step = ("words_", ()) if form.widened else ("", (STEP,))
             with grid("patches", {}):
@@ -90,8 +90,7 @@ def define_convolution(form: TripleConvolution) -> tirx.PrimFunc:
         weights = _constants(gemm)
         y = parameter("output", (gemm.m * gemm.n,), gemm.dtype)
         scratch = _scratch(gemm)
-        with grid("gemm", {"chunk": chunks(gemm.m, gemm.triples)}) as (chunk,):
-            first = start(chunk, gemm.m, PIXELS * gemm.triples)
+        for first, triples in _runs(gemm):
             T.reads(x[0:reach], rows[0 : window.kh], *(buffer[0 : buffer.shape[0]] for buffer in weights))
             T.writes(y[0 : gemm.m * gemm.n])
             run(
@@ -108,11 +107,22 @@ def define_convolution(form: TripleConvolution) -> tirx.PrimFunc:
                 window.width,
                 form.channels,
                 form.zero_point,
-                gemm.triples,
+                triples,
             )
-            _multiply(gemm, y, first, scratch, weights)
+            _multiply(gemm, y, first, triples, scratch, weights)
 
     return build(body)
+
+
+def _runs(form: TripleGemm) -> Iterator[tuple[Any, int]]:
+    """Loops over runs of triples, each with its first pixel and its count: as the scratch has them, then the rest."""
+    whole, rest = runs(form.m, form.triples)
+    size, covered = PIXELS * form.triples, form.m - PIXELS * rest
+    with grid("gemm", {"chunk": whole}) as (chunk,):
+        yield (chunk * size if rest else start(chunk, form.m, size)), form.triples
+    if rest:
+        with grid("rest", {}):
+            yield covered, rest
 
 
 def _constants(form: TripleGemm) -> tuple[Any, ...]:
@@ -130,10 +140,12 @@ def _scratch(form: TripleGemm) -> tuple[Any, ...]:
     return (pixels,) if form.widened else (pixels, local("block", (block_words(form.k),), "int32"))
 
 
-def _multiply(form: TripleGemm, y: Any, first: Any, scratch: tuple[Any, ...], weights: tuple[Any, ...]) -> None:
-    """Statement: the output from pixel `first` on."""
+def _multiply(
+    form: TripleGemm, y: Any, first: Any, triples: int, scratch: tuple[Any, ...], weights: tuple[Any, ...]
+) -> None:
+    """Statement: the output of some triples from pixel `first` on."""
     pixels, *block = (buffer.data for buffer in scratch)
     cut, target = form.part is not None, tirx.address_of(y[first * form.n])
     name = gemm_name(form.dtype, form.shift, form.widened, form.wide, cut)
     kind = (form.part,) if cut else () if form.widened else (int(form.wide),)
-    run(name, target, form.n, pixels, form.triples, form.k, *(buffer.data for buffer in weights), *kind, *block)
+    run(name, target, form.n, pixels, triples, form.k, *(buffer.data for buffer in weights), *kind, *block)

@@ -17,16 +17,26 @@ def packed_bytes(k: int) -> int:
     return 8 * k
 
 
+def runs(m: int, triples: int) -> tuple[int, int]:
+    """How many runs of `triples` cover m pixels, and the triples of a shorter one behind them.
+
+    Of the last triple some pixels may be those of the one before.
+    """
+    return divmod(-(-m // PIXELS), triples)
+
+
 def chunks(m: int, triples: int) -> int:
-    """How many runs of `triples` cover m pixels, the last lying over the one before."""
-    return -(-m // (PIXELS * triples))
+    """How many runs there are, the shorter one included."""
+    whole, rest = runs(m, triples)
+    return whole + (rest > 0)
 
 
-def triple_space(facts: Mapping[str, Choice], optimize: Optimize) -> Space | None:
+def triple_space(facts: Mapping[str, Choice], optimize: Optimize, parts: bool = False) -> Space | None:
     """Counts of triples for a GEMM with `m` pixels and `k`; None where there are too few pixels or too long a k.
 
-    The default computes fewest pixels twice, with as many triples as a small scratch holds. For speed weights are
-    words, ready to be multiplied; else bytes, half as long, which are widened for each scratch of pixels.
+    The default has as many triples as a small scratch holds, all runs alike if that is possible; where it is not, as
+    few as make no more runs. For speed weights are words, ready to be multiplied; else bytes, half as long, which are
+    widened for each scratch of pixels: where k is long enough for `parts`, that is worth a larger one.
     """
     m, k = int(facts["m"]), int(facts["k"])
     room = SCRATCH_BYTES // packed_bytes(k) - 1  # less the weights
@@ -34,9 +44,12 @@ def triple_space(facts: Mapping[str, Choice], optimize: Optimize) -> Space | Non
     if not options:
         return None
     weights = ("words", "bytes") if optimize == "speed" else ("bytes",)
-    preferred = _PREFERRED[optimize]
+    preferred = _PREFERRED["flash" if parts else optimize]
     fitting = [count for count in options if count == 1 or count * packed_bytes(k) <= preferred]
-    default = min(fitting, key=lambda count: (count * chunks(m, count), -count))
+    if m % PIXELS == 0:
+        default = max(count for count in fitting if runs(m, count)[1] == 0)
+    else:
+        default = min(fitting, key=lambda count: (chunks(m, count), count))
     knobs: dict[str, tuple[Choice, ...]] = {"triples": tuple(options), "weights": weights}
     return Space("triples", facts, knobs, {"triples": default, "weights": weights[0]})
 

@@ -36,12 +36,12 @@ from mbgen.lowering.weighted import (
 from mbgen.planning.bands import lowest
 from mbgen.schedules.byte_gemm import byte_space, byte_tile
 from mbgen.schedules.space import Choice
-from mbgen.schedules.triples import chunks, triple_space, triples_of
+from mbgen.schedules.triples import PIXELS, chunks, triple_space, triples_of
 
 # instructions that a byte more of constants saves: of an output of a channel with four bytes, of a weight with three
 PATCHED_WORTH, WIDENED_WORTH = 15.0, 0.6
-# instructions: that a product takes more in pairs than in triples; of a weight to be widened; of an output and patch
-PAIRS_LESS, WIDENING, PATCHING = 0.78, 1.8, 5.0
+# cycles: of a product in pairs and in triples, of a weight to be widened, of an output to be looked at for a patch
+PAIRED, TRIPLED, WIDENED, PATCHING = 1.8, 1.1, 3.0, 6.0
 LOOPED = 1024  # weights of a dense layer for which a plain loop will do, except for speed
 
 
@@ -262,8 +262,9 @@ def _or_larger(
 
 def _with_parts(pairs: Prepared, parts: Prepared, form: byte_triples.TripleGemm, calls: int) -> Prepared:
     """A layer whose products are made two at a time, or with k in parts where the constants that takes may be."""
-    outputs, runs = form.m * form.n, form.n * chunks(form.m, form.triples)
-    saved = calls * (PAIRS_LESS * outputs * form.k - WIDENING * runs * form.k - PATCHING * form.m * form.patches)
+    pixels, runs = PIXELS * -(-form.m // PIXELS), chunks(form.m, form.triples)
+    products = PAIRED * form.m - TRIPLED * pixels - WIDENED * runs
+    saved = calls * (products * form.n * form.k - PATCHING * form.m * form.patches)
     extra = constant_bytes(parts) - constant_bytes(pairs)
     if saved <= 0:
         return pairs
@@ -274,11 +275,11 @@ def _triples(layer: WeightedLayer, graph: Graph, facts: dict[str, Choice], conte
     """A GEMM of packed triples; None where there are too few pixels, or no exact constants rescale its sums."""
     m, n, k = (int(facts[extent]) for extent in "mnk")
     (x,) = graph.layer_inputs(layer)
-    space = triple_space(facts, context.optimize)
     over = sums(layer, graph, 0, *INTEGER_RANGE[x.dtype])
+    cut = _cut(over)
+    space = triple_space(facts, context.optimize, cut.later > 0)
     if space is None or n < CHANNELS:
         return None
-    cut = _cut(over)
     scaled = _rescaled(layer, graph, over, cut.offset, cut.reach)
     if scaled is None:
         return None
