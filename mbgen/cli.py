@@ -27,7 +27,7 @@ from click.shell_completion import shell_complete
 from mbgen import __version__
 from mbgen.errors import MbgenError, MissingToolError
 from mbgen.options import CompileOptions, PackageKind
-from mbgen.terminal import show_progress
+from mbgen.terminal import keep_interrupts, show_progress
 
 if TYPE_CHECKING:
     from mbgen.target import Target
@@ -596,7 +596,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if COMPLETION in os.environ:
         return shell_complete(cli, {}, "mbgen", COMPLETION, os.environ[COMPLETION])
     try:
-        with cli.make_context("mbgen", list(sys.argv[1:] if arguments is None else arguments)) as context:
+        given = list(sys.argv[1:] if arguments is None else arguments)
+        with keep_interrupts(), cli.make_context("mbgen", given) as context:
             status: int = cli.invoke(context)
         sys.stdout.flush()
         return status

@@ -5,10 +5,13 @@ Knows no command and no stage of the compiler.
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
 from typing import IO
 
 import click
@@ -19,13 +22,56 @@ from rich.table import Table
 
 ProgressCallback = Callable[[str, int, int], None]  # what is being done, how many are done, how many there are
 
+_INTERRUPTED = threading.Event()  # since when no progress was shown
+
 PLAIN_INTERVAL = 5.0  # seconds between two lines of progress where there is no terminal
 PLAIN_WIDTH = 1000  # columns; a pipe has no width, so that no row of a table is broken
 
 
 @contextmanager
+def keep_interrupts() -> Iterator[None]:
+    """Interrupts are raised as ever, and again by the next progress if one came where it was swallowed.
+
+    C++ that calls Python, as TVM does, can drop an exception.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler or not _in_main_thread():
+        yield
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        _INTERRUPTED.set()
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _INTERRUPTED.clear()
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+@contextmanager
 def show_progress() -> Iterator[ProgressCallback]:
-    """A callback that shows progress on standard error: a bar on a terminal, a line every five seconds elsewhere."""
+    """A callback that shows progress on standard error: a bar on a terminal, a line every five seconds elsewhere.
+
+    It raises KeyboardInterrupt if an interrupt got lost since the last call, in `keep_interrupts`.
+    """
+    with _progress() as show:
+
+        def shown(message: str, done: int, total: int) -> None:
+            if _INTERRUPTED.is_set():
+                raise KeyboardInterrupt
+            show(message, done, total)
+
+        yield shown
+
+
+@contextmanager
+def _progress() -> Iterator[ProgressCallback]:
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _plain_progress(sys.stderr)

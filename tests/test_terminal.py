@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 import subprocess
 import sys
 
 import pytest
 
-from mbgen.terminal import print_table, show_progress
+from mbgen.terminal import keep_interrupts, print_table, show_progress
 
 STEPS = """
-from mbgen.terminal import print_table, show_progress
+from mbgen.terminal import keep_interrupts, print_table, show_progress
 with show_progress() as progress:
     progress("pack [weights]", 1, 2)
     progress("print kernels", 2, 2)
@@ -76,3 +77,25 @@ def test_a_table_without_a_terminal_is_aligned_text(capsys: pytest.CaptureFixtur
         "conv_1      12  [b]\n"
         f"dense_10     3  {wide}\n"
     )
+
+
+def test_an_interrupt_that_was_swallowed_is_raised_by_the_next_progress() -> None:
+    with keep_interrupts(), show_progress() as progress:
+        progress("lowering", 0, 2)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            progress("lowering", 1, 2)
+    with show_progress() as progress:
+        progress("lowering", 0, 2)
+
+
+def test_who_ignores_interrupts_goes_on_ignoring_them() -> None:
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with keep_interrupts(), show_progress() as progress:
+            signal.raise_signal(signal.SIGINT)
+            progress("lowering", 1, 2)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, handler)
