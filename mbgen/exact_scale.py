@@ -21,7 +21,7 @@ from mbgen.graph import Array
 
 INT32_MAX = 2**31 - 1
 MAX_SHIFT = 20  # levels << (high + shift) stays in int64
-NEAR, FAR = 1 << 10, 1 << 18  # how many offsets are tried
+FAR = 1 << 18  # how many offsets are tried
 FARTHEST = 1 << 12  # from the multiplier nearest to the real scale to those that are tried
 COARSE = 128  # between multipliers that are tried before all near the best of them
 NEIGHBOURS = (0, 1, -1, 2, -2, 3, -3)
@@ -84,7 +84,7 @@ def shift_for(scale: float, high: int = 32) -> int:
     return int(np.floor(31 - high - np.log2(scale)))
 
 
-@functools.lru_cache(maxsize=4096)  # a kernel that is tuned is prepared many times
+@functools.lru_cache(maxsize=16384)  # a kernel that is tuned is prepared many times
 def search(
     channel: Steps,
     scale: float,
@@ -194,15 +194,13 @@ class _Form:
     def split(self, least: int, limit: int, multiplier: int, offset: int, reach: int) -> Scale | None:
         """The first offset whose multiple, with some addend in the high half, makes a total in [least, limit)."""
         base, unit = offset * multiplier + self.rounding, 1 << self.high
-        start, width = (least - base) % unit, min(limit - least, unit)
-        for first, last in ((0, min(NEAR, reach)), (NEAR, reach)):  # most are found at once
-            residues = (np.arange(first, last, dtype=np.int64) * multiplier - start) % unit
-            hits = np.flatnonzero(residues < width)
-            if len(hits):
-                step = first + int(hits[0])
-                total = least + int(residues[hits[0]])
-                return Scale(multiplier, (total - base - step * multiplier) >> self.high, offset + step)
-        return None
+        start, width = (least - base) % unit, limit - least
+        # from 0 on, if what is wanted goes past the end of the unit and so contains 0
+        step = 0 if start + width > unit else first_multiple(multiplier, unit, start, start + width - 1)
+        if step is None or step >= reach:
+            return None
+        total = least + (step * multiplier - start) % unit
+        return Scale(multiplier, (total - base - step * multiplier) >> self.high, offset + step)
 
     def checked(self, found: Scale) -> Scale | None:
         """`found` with the sums that it gets wrong; None if anything leaves int32."""
@@ -217,6 +215,20 @@ class _Form:
         wrong = exact - np.clip(scaled >> self.shift, 0, channel.levels)
         (places,) = np.nonzero(wrong)
         return replace(found, patches=tuple((int(sums[place]), int(wrong[place])) for place in places))
+
+
+def first_multiple(factor: int, modulus: int, low: int, high: int) -> int | None:
+    """The least x >= 0 with low <= factor * x mod modulus <= high; None if there is none. As Euclid's algorithm."""
+    if low == 0:
+        return 0
+    if factor == 0:
+        return None
+    x = -(-low // factor)
+    if factor * x <= high:
+        return x
+    # x goes round the modulus some times, as few as serve; in [low, high] there is no multiple of the factor
+    rounds = first_multiple(modulus % factor, factor, factor - high % factor, factor - low % factor)
+    return None if rounds is None else -(-(low + modulus * rounds) // factor)
 
 
 def highest(lines: Array, low: int, high: int) -> Array:

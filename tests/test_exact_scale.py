@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mbgen import numerics
-from mbgen.exact_scale import Scale, Steps, highest, search, shift_for, steps
+from mbgen.exact_scale import Scale, Steps, first_multiple, highest, search, shift_for, steps
 from mbgen.graph import Array
 
 RANDOM = np.random.default_rng(0)
@@ -69,3 +69,11 @@ def test_lines_that_are_left_out_are_never_the_highest() -> None:
         assert kept.shape[1] < lines.shape[1]
         for multiplier in range(low, high + 1):
             assert (kept[1] - kept[0] * multiplier).max() == (lines[1] - lines[0] * multiplier).max()
+
+
+def test_the_first_multiple_in_a_range() -> None:
+    for modulus in (*range(1, 12), *map(int, RANDOM.integers(12, 200, 300))):
+        factor, one, other = map(int, RANDOM.integers(0, modulus, 3))
+        low, high = sorted((one, other))
+        found = (x for x in range(modulus) if low <= factor * x % modulus <= high)
+        assert first_multiple(factor, modulus, low, high) == next(found, None)
