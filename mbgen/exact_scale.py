@@ -84,7 +84,9 @@ def shift_for(scale: float, high: int = 32) -> int:
     return int(np.floor(31 - high - np.log2(scale)))
 
 
-@functools.lru_cache(maxsize=16384)  # a kernel that is tuned is prepared many times
+@functools.lru_cache(
+    maxsize=16384
+)  # kernels that are tuned are prepared many times, and networks that do not fit flash twice
 def search(
     channel: Steps,
     scale: float,

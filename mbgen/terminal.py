@@ -22,10 +22,10 @@ from rich.table import Table
 
 ProgressCallback = Callable[[str, int, int], None]  # what is being done, how many are done, how many there are
 
-_INTERRUPTED = threading.Event()  # since when no progress was shown
-
 PLAIN_INTERVAL = 5.0  # seconds between two lines of progress where there is no terminal
 PLAIN_WIDTH = 1000  # columns; a pipe has no width, so that no row of a table is broken
+
+_INTERRUPTED = threading.Event()  # set by an interrupt, until its command ends
 
 
 @contextmanager

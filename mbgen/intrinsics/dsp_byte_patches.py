@@ -101,8 +101,11 @@ int32_t count, int32_t m, int32_t n, int32_t k{more})
         for (int32_t pixel = 0; pixel < m; pixel++) {{
             {element} *const level = &y[pixel * n + (patch[0] >> 16)];
 
-            if (*level == wrong && name_byte_products_{suffix}(&x[pixel * k], &w[{place}], k, {given}) == patch[1]) {{
-                *level = right;
+            if (*level == wrong) {{
+                const {element} *const input = &x[pixel * k];
+                const int32_t total = name_byte_products_{suffix}(input, &w[{place}], k, {given});
+
+                *level = total == patch[1] ? right : wrong;
             }}
         }}
     }}
@@ -145,6 +148,7 @@ int32_t pad, int32_t stride, int32_t left)
 {{
     for (int32_t number = 0; number < count; number++) {{
         const int32_t *const patch = &patches[{PATCH_WORDS} * number];
+        const int32_t *const taps = &w[patch[2] + 1];
         const int32_t channel = patch[0] >> 16;
         const {element} wrong = {wrong};
         const {element} right = {right};
@@ -152,11 +156,12 @@ int32_t pad, int32_t stride, int32_t left)
         for (int32_t i = 0; i < ow; i++) {{
             {element} *const level = &y[i * channels + channel];
 
-            if (*level == wrong
-                && name_byte_products_{suffix}(&x[channel], rows, begin, end, &w[patch[2] + 1], channels, width,
-                                                  i * stride - left, pad)
-                    == patch[1]) {{
-                *level = right;
+            if (*level == wrong) {{
+                const int32_t first = i * stride - left;
+                const int32_t total = name_byte_products_{suffix}(
+                    &x[channel], rows, begin, end, taps, channels, width, first, pad);
+
+                *level = total == patch[1] ? right : wrong;
             }}
         }}
     }}
@@ -167,7 +172,7 @@ int32_t pad, int32_t stride, int32_t left)
 
 def depthwise_places(channels: int) -> Array:
     """Where the words of each channel of `dsp_byte_depthwise.pack` begin."""
-    return np.arange(channels) * CHANNEL_WORDS
+    return np.asarray(np.arange(channels) * CHANNEL_WORDS)
 
 
 DSP_BYTE_PATCHES = (
